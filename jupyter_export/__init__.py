@@ -1,0 +1,44 @@
+"""Video exports that Jupyter owns.
+
+import jupyter_export as jx
+
+job = jx.connect().submit(jx.clip("match.mp4", 12.5, 20, output="goal.mp4"))
+job.wait()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .errors import ExportError
+from .spec import ExportSpec, clip, framing
+
+if TYPE_CHECKING:
+    from .notebook.client import Client, JobHandle, connect
+
+__all__ = [
+    "Client",
+    "ExportError",
+    "ExportSpec",
+    "JobHandle",
+    "__version__",
+    "clip",
+    "connect",
+    "framing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The client brings in an HTTP library; neither the server nor a worker should pay for that.
+    if name in {"Client", "JobHandle", "connect"}:
+        from .notebook import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from .app import ExportApp
+
+    return [{"module": "jupyter_export", "app": ExportApp}]

@@ -1,0 +1,257 @@
+"""Every error that a user can meet, each with what to do about it.
+
+.. code-block:: text
+
+    ExportError                 the root: catch this one
+    ├── SpecError               the request is wrong (says which field)
+    │   ├── PathError           a path leaves the root, is hidden, or has the wrong suffix
+    │   └── SourceError         a source cannot be used
+    │       ├── SourceMissing       there is no such file
+    │       └── SourceUnreadable    it is no video, or damaged, or incomplete
+    ├── OutputError             the result cannot be written
+    │   └── DiskFull                there is no space left
+    ├── EncoderError            encoding failed
+    │   ├── EncoderUnavailable      the encoder asked for cannot be used here
+    │   └── EncoderFailed           an encoder stopped in the middle of its work
+    ├── QueueError              the queue refuses
+    │   ├── JobNotFound             there is no such job
+    │   ├── IllegalMove             the job's state does not allow it
+    │   ├── OutputInUse             another live job writes the same output
+    │   ├── DuplicateJob            the project already has a live job of this kind
+    │   └── QueueBusy               the queue cannot take this now
+    ├── WorkerLost              a worker process died or stopped answering
+    ├── Cancelled               somebody cancelled the work
+    ├── ServerUnreachable       no Jupyter server answers
+    └── InternalError           a bug of ours
+
+One text reaches the user everywhere: as REST problem details (RFC 9457), as a job's `error`,
+on the command line and in a notification.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+__all__ = [
+    "Cancelled",
+    "DiskFull",
+    "DuplicateJob",
+    "EncoderError",
+    "EncoderFailed",
+    "EncoderUnavailable",
+    "ExportError",
+    "IllegalMove",
+    "InternalError",
+    "JobNotFound",
+    "OutputError",
+    "OutputInUse",
+    "PathError",
+    "QueueBusy",
+    "QueueError",
+    "ServerUnreachable",
+    "SourceError",
+    "SourceMissing",
+    "SourceUnreadable",
+    "SpecError",
+    "WorkerLost",
+]
+
+
+class ExportError(Exception):
+    """What went wrong (`detail`) and what to do about it (`advice`), each one sentence.
+
+    `field` is the place in the spec at fault, as a JSON path such as ``sources[0].path``.
+    `extra` holds further members for the problem details, such as the id of a job in the way.
+    """
+
+    title: ClassVar[str] = "The export failed"
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    #: Whether doing the same again can succeed without the user changing anything.
+    transient: ClassVar[bool] = False
+
+    def __init__(
+        self, detail: str, advice: str = "", *, field: str | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.advice = advice
+        self.field = field
+        self.extra = extra
+
+    @classmethod
+    def type(cls) -> str:
+        """The error's name in REST, feed and store: ``SourceMissing`` → ``source-missing``."""
+        return "".join(f"-{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("-")
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}{self.detail}" + (f" {self.advice}" if self.advice else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The error as a job's `error`, and as it travels from worker to server."""
+        return {
+            "type": self.type(),
+            "title": self.title,
+            "detail": self.detail,
+            "advice": self.advice,
+            "field": self.field,
+            **({"extra": self.extra} if self.extra else {}),
+        }
+
+    def to_problem(self) -> dict[str, Any]:
+        """The error as RFC 9457 problem details."""
+        problem = self.to_json()
+        extra = problem.pop("extra", {})
+        return {**problem, "status": int(self.status), **extra}
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> ExportError:
+        """The error that `to_json` or `to_problem` described; an unknown type gives the root."""
+        known = {"type", "title", "detail", "advice", "field", "status", "extra"}
+        extra = {**value.get("extra", {}), **{k: v for k, v in value.items() if k not in known}}
+        cls = _by_type().get(value.get("type", ""), InternalError)
+        return cls(
+            value.get("detail", ""), value.get("advice", ""), field=value.get("field"), **extra
+        )
+
+
+class SpecError(ExportError):
+    """The request is wrong; `field` says where."""
+
+    title = "The request is wrong"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class PathError(SpecError):
+    """A path leaves the root, is hidden, or has a suffix that cannot be used."""
+
+    title = "This path cannot be used"
+
+
+class SourceError(SpecError):
+    """A source cannot be used."""
+
+    title = "This source cannot be used"
+
+
+class SourceMissing(SourceError):
+    """There is no such file."""
+
+    title = "The source is missing"
+
+
+class SourceUnreadable(SourceError):
+    """The file is no video, or it is damaged or incomplete."""
+
+    title = "The source cannot be read"
+
+
+class OutputError(ExportError):
+    """The result cannot be written."""
+
+    title = "The output cannot be written"
+
+
+class DiskFull(OutputError):
+    """No space is left where the result, or a segment of it, is written."""
+
+    title = "The disk is full"
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+
+
+class EncoderError(ExportError):
+    """Encoding failed."""
+
+    title = "Encoding failed"
+
+
+class EncoderUnavailable(EncoderError):
+    """The encoder that the spec names cannot be used on this machine."""
+
+    title = "This encoder cannot be used here"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class EncoderFailed(EncoderError):
+    """An encoder stopped in the middle of its work; ``extra["encoder"]`` names it."""
+
+    title = "The encoder failed"
+    transient = True
+
+
+class QueueError(ExportError):
+    """The queue refuses."""
+
+    title = "The queue refuses this"
+    status = HTTPStatus.CONFLICT
+
+
+class JobNotFound(QueueError):
+    """There is no job with this id."""
+
+    title = "There is no such job"
+    status = HTTPStatus.NOT_FOUND
+
+
+class IllegalMove(QueueError):
+    """The job's state does not allow what was asked."""
+
+    title = "The job's state does not allow this"
+
+
+class OutputInUse(QueueError):
+    """Another live job writes the same output; ``extra["job"]`` is its id."""
+
+    title = "Another export is writing this output"
+
+
+class DuplicateJob(QueueError):
+    """The project already has a live job of this kind; ``extra["job"]`` is its id."""
+
+    title = "This project already has such an export in progress"
+
+
+class QueueBusy(QueueError):
+    """The queue cannot take this now."""
+
+    title = "The queue is not ready"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    transient = True
+
+
+class WorkerLost(ExportError):
+    """A worker process died or stopped answering."""
+
+    title = "A worker process was lost"
+    transient = True
+
+
+class Cancelled(ExportError):
+    """Somebody cancelled the work."""
+
+    title = "Cancelled"
+    status = HTTPStatus.CONFLICT
+
+
+class ServerUnreachable(ExportError):
+    """No Jupyter server with this extension answers."""
+
+    title = "No Jupyter server answers"
+    status = HTTPStatus.BAD_GATEWAY
+
+
+class InternalError(ExportError):
+    """A bug of ours: something that no user can cause on purpose."""
+
+    title = "Something went wrong inside jupyter_export"
+
+
+def _by_type() -> dict[str, type[ExportError]]:
+    found: dict[str, type[ExportError]] = {}
+    pending: list[type[ExportError]] = [ExportError]
+    while pending:
+        cls = pending.pop()
+        found[cls.type()] = cls
+        pending.extend(cls.__subclasses__())
+    return found

@@ -1,0 +1,1 @@
+"""What this machine can truly do: encoders by trial, with the reason for each no."""

@@ -1,0 +1,1 @@
+"""Steps between decoding and encoding; each effect is one small file."""

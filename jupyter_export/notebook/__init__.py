@@ -1,0 +1,1 @@
+"""What notebook code uses: the client and the discovery of its server."""

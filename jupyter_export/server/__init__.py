@@ -1,0 +1,1 @@
+"""REST over the queue: handlers, problem details, OpenAPI."""

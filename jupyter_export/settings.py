@@ -1,0 +1,159 @@
+"""Every setting, once: a trait (`c.ExportApp.<name>`) and an environment variable.
+
+The variable is ``JUPYTER_EXPORT_`` and the trait's name in capitals; lists are separated by
+commas. A trait set in a configuration file or on the command line wins over the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir
+from traitlets import Bool, Enum, Float, HasTraits, Int, List, TraitError, TraitType, Unicode
+
+from .errors import SpecError
+
+__all__ = ["ENV_PREFIX", "Settings", "environment_name"]
+
+ENV_PREFIX = "JUPYTER_EXPORT_"
+
+
+class Settings(HasTraits):
+    """What an administrator or user can set; `ExportApp` and the command line share it."""
+
+    max_concurrent_exports = Int(3, min=1, help="How many exports run at once.").tag(config=True)
+
+    force_cpu = Bool(False, help="Never use a hardware encoder.").tag(config=True)
+
+    encoder_priority = List(
+        Enum(["nvenc", "qsv", "amf", "software"]),
+        ["nvenc", "qsv", "amf", "software"],
+        help="Which encoders to prefer, first to last; a family left out is never used, except "
+        "software, which is always the last resort.",
+    ).tag(config=True)
+
+    probe_timeout = Float(
+        15.0, min=0.1, help="Seconds until a trial encode counts as hanging."
+    ).tag(config=True)
+
+    data_dir = Unicode(
+        help="Where jobs, hardware report and, unless set apart, segments are kept; by default "
+        "`jupyter_export` in Jupyter's data directory. A local disk is best."
+    ).tag(config=True)
+
+    cache_dir = Unicode(
+        help="Where finished segments are kept until their export is published; by default "
+        "`segments` in `data_dir`. Safe to delete while no export runs."
+    ).tag(config=True)
+
+    cache_bytes = Int(
+        20 * 2**30, min=0, help="How large the segment cache may grow; live exports come on top."
+    ).tag(config=True)
+
+    segment_seconds = Float(
+        8.0, min=0.5, max=600.0, help="Least length of a segment: the work a crash can lose."
+    ).tag(config=True)
+
+    segment_workers = Int(
+        0, min=0, help="Segments of one export that render at once; 0 is one per four cores."
+    ).tag(config=True)
+
+    worker_niceness = Int(10, min=0, max=19, help="Niceness of worker processes.").tag(config=True)
+
+    worker_scheduling = Enum(
+        ["idle", "batch", "normal"],
+        "idle",
+        help="Linux scheduling class of workers. `idle` keeps the notebook as quick as with no "
+        "export running; where other users' programs keep all cores busy, choose `batch`.",
+    ).tag(config=True)
+
+    worker_memory_limit = Int(
+        0, min=0, help="Address space of a worker in bytes; 0 sets no limit."
+    ).tag(config=True)
+
+    worker_idle_seconds = Float(
+        300.0, min=1.0, help="A worker without work ends after this long."
+    ).tag(config=True)
+
+    max_attempts = Int(
+        3, min=1, help="How often a job is tried when its error can pass by itself."
+    ).tag(config=True)
+
+    max_lost_workers = Int(
+        3, min=1, help="After this many dead workers a job fails: its file crashes the codec."
+    ).tag(config=True)
+
+    retry_base_seconds = Float(
+        2.0, min=0.0, help="The longest wait before the first retry; it doubles each time."
+    ).tag(config=True)
+
+    stop_grace_seconds = Float(
+        2.0, min=0.0, help="How long a stopping server waits for workers before it ends them."
+    ).tag(config=True)
+
+    allow_hidden = Bool(
+        False, help="Let exports read and write hidden files, as the contents manager may."
+    ).tag(config=True)
+
+    max_queued = Int(10_000, min=1, help="How many jobs may wait at once.").tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.apply_environment(os.environ, skip=frozenset(kwargs))
+
+    def apply_environment(
+        self, environment: Mapping[str, str], *, skip: frozenset[str] = frozenset()
+    ) -> None:
+        """Take what the environment sets, except the traits named in `skip`.
+
+        Raises:
+            SpecError: a variable has a value that its setting cannot take.
+        """
+        for name, trait in Settings.class_own_traits().items():
+            text = environment.get(environment_name(name))
+            if text is None or name in skip:
+                continue
+            try:
+                setattr(self, name, _value(trait, text))
+            except (TraitError, ValueError) as error:
+                raise SpecError(
+                    f"{environment_name(name)}={text!r} cannot be used: {error}",
+                    f"The setting: {trait.help}",
+                ) from None
+
+    @property
+    def data_path(self) -> Path:
+        """The folder of the store."""
+        return Path(self.data_dir) if self.data_dir else Path(jupyter_data_dir(), "jupyter_export")
+
+    @property
+    def cache_path(self) -> Path:
+        """The folder of the segments."""
+        return Path(self.cache_dir) if self.cache_dir else self.data_path / "segments"
+
+    @property
+    def segment_width(self) -> int:
+        """How many segments of one export render at once."""
+        return self.segment_workers or max(1, (os.cpu_count() or 1) // 4)
+
+
+def environment_name(trait: str) -> str:
+    """``force_cpu`` → ``JUPYTER_EXPORT_FORCE_CPU``."""
+    return ENV_PREFIX + trait.upper()
+
+
+def _value(trait: TraitType[Any, Any], text: str) -> Any:
+    if isinstance(trait, Bool):
+        if text.lower() not in {"0", "1", "false", "true", "no", "yes", ""}:
+            raise ValueError("use 1 or 0")
+        return text.lower() in {"1", "true", "yes"}
+    if isinstance(trait, List):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if isinstance(trait, Int):
+        return int(text)
+    if isinstance(trait, Float):
+        return float(text)
+    return text

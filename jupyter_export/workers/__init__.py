@@ -1,0 +1,1 @@
+"""Worker processes: everything that touches media runs in one."""
