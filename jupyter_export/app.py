@@ -1,0 +1,181 @@
+"""The server extension: it owns the queue, the workers and the encoders of one Jupyter server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Unicode
+
+from . import metrics
+from ._version import __version__
+from .errors import ExportError, InternalError, QueueBusy
+from .hardware.choice import Encoders
+from .queue.service import Exports
+from .server.routes import handlers
+from .job import State
+from .settings import Settings
+from .workers.pool import LocalPool
+
+__all__ = ["ExportApp"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two notes to Jupyter that exports run, so that it is not culled as idle.
+ACTIVITY_SECONDS = 30.0
+#: Seconds that stopping may take beyond what the settings give the workers.
+STOP_MARGIN_SECONDS = 5.0
+
+
+class ExportApp(Settings, ExtensionApp):
+    """Video exports: durable, resumable, hardware-encoded where it truly works."""
+
+    name = "jupyter_export"
+    description = __doc__
+    version = __version__
+
+    config_file_name = Unicode("jupyter_export_config")
+
+    handlers = handlers()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # The environment was read last; what was configured wins over it.
+        self._load_config(self.config)
+        self.refusal: ExportError | None = None
+        """Why this server cannot export at all."""
+        self.exports: Exports | None = None
+        self.pool: LocalPool | None = None
+        self._started: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._running = 0
+
+    def initialize_settings(self) -> None:
+        """Build the queue and its workers; nothing runs yet."""
+        self.encoders = Encoders(self)
+        root = _root_folder(self.serverapp.contents_manager)
+        if root is None:
+            self.refusal = QueueBusy(
+                "The contents manager of this server keeps its files in no folder of this "
+                "machine, so exports can neither read nor write them.",
+                "Use Jupyter's own file contents manager.",
+            )
+            log.warning("no exports: %s", self.refusal)
+            return
+        self.pool = LocalPool(self, self.max_concurrent_exports * self.segment_width)
+        self.exports = Exports(self, root, self.pool, self.encoders)
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        _stop_on_sigint(serverapp)
+        if self.exports is None or self.pool is None:
+            return
+        self._started = asyncio.create_task(self._start(self.exports, self.pool))
+
+    async def ready(self) -> Exports:
+        """The queue, once it has started.
+
+        Raises:
+            QueueBusy: it cannot work on this server.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self._started is None or self.exports is None:
+            raise QueueBusy("Exports have not started yet.", "Try again in a moment.")
+        await asyncio.shield(self._started)
+        if self.refusal is not None:
+            raise self.refusal
+        return self.exports
+
+    def current_activity(self) -> int:
+        """How many exports run: a server with any is not shut down as idle."""
+        return self._running
+
+    async def stop_extension(self) -> None:
+        """Stop the queue and its workers; unfinished jobs go on after the next start."""
+        for task in [*self._background, *([self._started] if self._started else [])]:
+            task.cancel()
+        for part in (self.exports, self.pool):
+            if part is None:
+                continue
+            try:
+                async with asyncio.timeout(self.stop_grace_seconds + STOP_MARGIN_SECONDS):
+                    await (part.stop() if isinstance(part, Exports) else part.close())
+            except TimeoutError:
+                log.error("stopping the %s took too long; left", type(part).__name__)
+            except Exception:
+                log.exception("stopping the %s failed", type(part).__name__)
+        self._started = None
+
+    async def _start(self, exports: Exports, pool: LocalPool) -> None:
+        try:
+            await pool.start()
+            await exports.start()
+        except ExportError as error:
+            self.refusal = error
+            log.error("no exports: %s", error)
+            return
+        except Exception:
+            self.refusal = InternalError("Exports could not start.", "The server's log says why.")
+            log.exception("no exports: the queue could not start")
+            return
+        self._spawn(self._probe())
+        self._spawn(self._report_activity(exports))
+
+    async def _probe(self) -> None:
+        """Try the encoders now, so that the first export need not wait for it."""
+        try:
+            await self.encoders.report()
+        except ExportError as error:
+            log.warning("the encoders could not be tried: %s", error)
+
+    async def _report_activity(self, exports: Exports) -> None:
+        """Keep the server, and the hub's culler, from taking a rendering server for idle."""
+        while True:
+            try:
+                jobs = await exports.active()
+            except ExportError as error:
+                log.warning("cannot tell whether exports run: %s", error)
+            else:
+                self._running = sum(job["state"] != State.QUEUED for job in jobs)
+                if self._running:
+                    times = self.serverapp.web_app.settings["last_activity_times"]
+                    times[self.name] = datetime.now(UTC)
+            await asyncio.sleep(ACTIVITY_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _root_folder(contents_manager: Any) -> Path | None:
+    """The folder that the file browser shows; None when it shows something else than a folder.
+
+    Every contents manager has a `root_dir`, but only those that keep files translate paths.
+    """
+    if not callable(getattr(contents_manager, "_get_os_path", None)):
+        return None
+    root = Path(contents_manager.root_dir)
+    return root if root.is_dir() else None
+
+
+def _stop_on_sigint(serverapp: Any) -> None:
+    """Make SIGINT stop the server in order where Jupyter leaves it to Python's own handler.
+
+    JupyterHub stops a server with SIGINT, but Jupyter handles it only on a terminal: without
+    this, `stop_extension` would never run there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if sys.stdin is not None and sys.stdin.isatty():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, serverapp._signal_stop)

@@ -1,0 +1,235 @@
+"""``jupyter export``: exports from a shell, here and now or on a running server.
+
+Exit codes: 0 done, 1 the export failed, 2 the request was wrong, 130 cancelled. Errors are one
+line on standard error. Every command imports only what it needs, so that it starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .errors import Cancelled, ExportError, JobNotFound, SourceMissing, SpecError
+
+if TYPE_CHECKING:
+    from .notebook.client import Client, JobHandle
+
+__all__ = ["main"]
+
+DONE, FAILED, WRONG, CANCELLED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.command(args)
+        sys.stdout.flush()
+        return code
+    except ExportError as error:
+        _complain(str(error))
+        return exit_code(error)
+    except KeyboardInterrupt:
+        _complain("Cancelled.")
+        return CANCELLED
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; the interpreter must not try to flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def exit_code(error: ExportError) -> int:
+    """2 when the request was wrong, 130 when it was cancelled, else 1."""
+    if isinstance(error, Cancelled):
+        return CANCELLED
+    return WRONG if 400 <= error.status < 500 else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jupyter export", description="Export videos, here or on a running Jupyter server."
+    )
+    parser.add_argument("--version", action="version", version=f"jupyter_export {__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    demo = commands.add_parser("demo", help="export the sample that comes with the package")
+    demo.add_argument("--output", default="jupyter_export_demo.mp4", metavar="PATH")
+    demo.set_defaults(command=_demo)
+
+    run = commands.add_parser("run", help="export here and now, without a server")
+    run.add_argument("spec", help="a JSON file, or - for standard input")
+    run.add_argument("--root", default=".", metavar="DIR", help="what paths are relative to")
+    run.add_argument("--json", action="store_true", help="progress and result as JSON lines")
+    run.set_defaults(command=_run)
+
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument("--url", help="the server; else JUPYTER_EXPORT_URL, else the one running")
+    server.add_argument("--insecure", action="store_true", help="trust any https certificate")
+
+    submit = commands.add_parser("submit", parents=[server], help="queue an export on a server")
+    submit.add_argument("spec", help="a JSON file, or - for standard input")
+    submit.add_argument("--priority", type=int, default=0, help="higher goes first")
+    submit.add_argument("--allow-duplicate", action="store_true")
+    submit.add_argument("--json", action="store_true", help="the whole job, not only its id")
+    submit.set_defaults(command=_submit)
+
+    show = commands.add_parser("list", parents=[server], help="list the exports of a server")
+    show.add_argument("--all", action="store_true", help="older ones too, not only the last day's")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(command=_list)
+
+    watch = commands.add_parser("watch", parents=[server], help="follow an export to its end")
+    watch.add_argument("id", nargs="?", help="by default the newest that is not finished")
+    watch.set_defaults(command=_watch)
+
+    for name, help in (
+        ("cancel", "end an export and leave no part of its output"),
+        ("retry", "queue a failed or cancelled export again"),
+    ):
+        act = commands.add_parser(name, parents=[server], help=help)
+        act.add_argument("id")
+        act.set_defaults(command=_act, action=name)
+
+    doctor = commands.add_parser("doctor", help="which encoders work here, and why not")
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from .local import run_demo
+
+    _say(str(run_demo(Path(args.output))))
+    return DONE
+
+
+def _run(args: argparse.Namespace) -> int:
+    from .local import run
+
+    root = Path(args.root)
+    if not root.is_dir():
+        raise SpecError(f"There is no folder {args.root!r}.", "Give --root an existing folder.")
+    spec = _read_spec(args.spec)
+    if args.json:
+        run(spec, root, report=lambda job: _say(json.dumps(job)))
+    else:
+        _say(str(run(spec, root)))
+    return DONE
+
+
+def _submit(args: argparse.Namespace) -> int:
+    spec = _read_spec(args.spec)
+    with _connect(args) as client:
+        job = client.submit(spec, priority=args.priority, allow_duplicate=args.allow_duplicate)
+    _say(json.dumps(job.json) if args.json else job.id)
+    return DONE
+
+
+def _list(args: argparse.Namespace) -> int:
+    from .terminal import table
+
+    with _connect(args) as client:
+        if args.all:
+            jobs = [job.json for job in client.jobs(limit=None)]
+        else:
+            found = {job.id: job.json for job in [*client.active(), *client.recent()]}
+            jobs = list(found.values())
+    if args.json:
+        _say(json.dumps(jobs, indent=2))
+    elif jobs:
+        _say(table(jobs))
+    else:
+        _complain("No exports." if args.all else "No exports in the last day; --all lists all.")
+    return DONE
+
+
+def _watch(args: argparse.Namespace) -> int:
+    with _connect(args) as client:
+        job = client.job(args.id) if args.id else _newest(client)
+        try:
+            job.wait(file=sys.stderr)
+        except Cancelled:
+            raise
+        except ExportError as error:
+            if job.error is None:
+                raise
+            # The request was right, whatever the type of what the export failed with.
+            _complain(str(error))
+            return FAILED
+        output = Path(client.root, job.output) if client.root else Path(job.output)
+    _say(str(output))
+    return DONE
+
+
+def _newest(client: Client) -> JobHandle:
+    jobs = client.active()
+    if not jobs:
+        raise JobNotFound("No export is in progress.", "See `jupyter export list`.")
+    return max(jobs, key=lambda job: str(job.json["created_at"]))
+
+
+def _act(args: argparse.Namespace) -> int:
+    with _connect(args) as client:
+        job = client.job(args.id)
+        job = job.cancel() if args.action == "cancel" else job.retry()
+    _say(f"{job.id} {'cancelling' if job.json['cancel_requested'] else job.state}")
+    return DONE
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from .hardware.choice import Encoders
+    from .hardware.doctor import to_json, to_lines
+    from .settings import Settings
+
+    settings = Settings()
+    # Always a fresh look: who asks the doctor does not want to hear what was true last week.
+    report = asyncio.run(Encoders(settings).report(refresh=True))
+    order, force_cpu = settings.encoder_priority, settings.force_cpu
+    if args.json:
+        _say(json.dumps(to_json(report, order, force_cpu), indent=2))
+    else:
+        _say("\n".join(to_lines(report, order, force_cpu)))
+    return DONE
+
+
+def _connect(args: argparse.Namespace) -> Client:
+    from .notebook.client import connect
+
+    return connect(args.url, verify=not args.insecure)
+
+
+def _read_spec(name: str) -> dict[str, Any]:
+    """The spec in the file `name`; its fields are checked later."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        value = json.loads(text)
+    except FileNotFoundError:
+        raise SourceMissing(f"There is no file {name!r}.", "Check the name.") from None
+    except OSError as error:
+        raise SpecError(f"{name!r} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{name!r} is not JSON: {error}.", "See the README for a spec.") from None
+    if not isinstance(value, dict):
+        raise SpecError(f"{name!r} holds no JSON object.", "See the README for a spec.")
+    return value
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"jupyter export: {' '.join(text.split())}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

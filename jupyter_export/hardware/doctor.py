@@ -1,0 +1,65 @@
+"""The hardware report as `jupyter export doctor` prints it and as REST gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import EncoderUnavailable
+from ..spec import Encoding
+from .choice import decide
+from .encoders import ENCODERS
+from .report import HardwareReport
+
+__all__ = ["to_json", "to_lines"]
+
+
+def to_lines(report: HardwareReport, priority: Sequence[str], force_cpu: bool) -> list[str]:
+    """Lines of text: each encoder with its reason, each GPU, the versions, and what auto takes."""
+    width = max(len(name) for name in ENCODERS)
+    lines = ["Encoders"]
+    for result in report.encoders:
+        lines.append(f"  {result.name:<{width}}  {'yes' if result.usable else 'no':<3}".rstrip())
+        if result.reason:
+            lines[-1] = f"{lines[-1]:<{width + 7}}  {result.reason}"
+        if result.detail:
+            lines.append(f"{'':<{width + 9}}{result.detail}")
+    lines.append(f"  auto takes {_auto(report, priority, force_cpu)['reason']}")
+    lines += ["", "GPUs"]
+    lines += [
+        f"  {gpu.name}" + (f", driver {gpu.driver}" if gpu.driver else "") for gpu in report.gpus
+    ] or ["  none found"]
+    versions = report.versions
+    lines += [
+        "",
+        "Versions",
+        f"  PyAV {versions.get('av', 'unknown')}, FFmpeg {versions.get('ffmpeg', 'unknown')}"
+        + (f", NVIDIA driver {report.driver}" if report.driver else ""),
+        f"  tried {report.probed_at:%Y-%m-%d %H:%M} UTC",
+    ]
+    return lines
+
+
+def to_json(report: HardwareReport, priority: Sequence[str], force_cpu: bool) -> dict[str, Any]:
+    """The report for ``doctor --json`` and ``GET hardware``."""
+    value = report.to_json()
+    value.pop("environment")
+    for result in value["encoders"]:
+        entry = ENCODERS[result["name"]]
+        result["family"] = entry.family.value
+        result["codec"] = entry.codec.value if entry.codec else None
+        result["qualities"] = [quality.value for quality in entry.presets]
+    return {
+        **value,
+        "encoder_priority": list(priority),
+        "force_cpu": force_cpu,
+        "auto": _auto(report, priority, force_cpu),
+    }
+
+
+def _auto(report: HardwareReport, priority: Sequence[str], force_cpu: bool) -> dict[str, Any]:
+    try:
+        choice = decide(Encoding(), report, priority, force_cpu)
+    except EncoderUnavailable as error:
+        return {"name": None, "reason": f"nothing: {error}"}
+    return {"name": choice.name, "reason": choice.reason}

@@ -1,0 +1,236 @@
+"""Put finished segments and the audio into one file, without re-encoding anything."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import shutil
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from ..errors import DiskFull, InternalError
+from ..spec import OUTPUT_SUFFIXES
+from .audio import SHIFT, copied_packets
+from .cache import SegmentCache, file_sha256
+from .open import open_segment, open_source, writing
+from .plan import Plan, Segment
+
+__all__ = ["Assembled", "assemble"]
+
+_MOOV_FIRST = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
+_Timed = tuple[Fraction, int, "av.Packet[VideoStream] | av.Packet[AudioStream]"]
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The finished part file."""
+
+    bytes: int
+    sha256: str
+    frames: int
+    duration: float
+    """Seconds."""
+
+
+def assemble(
+    plan: Plan,
+    cache: SegmentCache,
+    part: Path,
+    on_progress: Callable[[float], None],
+) -> Assembled:
+    """Write the file of `plan` to `part`, and flush it to the disk.
+
+    `on_progress` gets the finished fraction; what it raises ends the work.
+
+    Raises:
+        DiskFull, OutputError: `part` cannot be written.
+        FileNotFoundError: a segment has gone from the cache.
+    """
+    _check_space(plan, cache, part)
+    format = OUTPUT_SUFFIXES[plan.suffix]
+    order = _Order(plan, cache)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(writing(part))
+        container = av.open(
+            f"file:{part}",
+            "w",
+            format=format,
+            # Nothing random and no version inside: the same segments give the same bytes.
+            options={"fflags": "+bitexact", **_MOOV_FIRST.get(format, {})},
+        )
+        stack.enter_context(_closing(container))
+        first = stack.enter_context(open_segment(cache.path(plan.segments[0].id)))
+        template = first.streams.video[0]
+        video = container.add_stream_from_template(template, opaque=True)
+        parameters = template.codec_context.extradata
+        video.time_base = plan.time_base
+        # FFV1 keeps no colour tags of its own: the container must.
+        colour = plan.segments[0].recipe.colour
+        video.codec_context.color_range = colour.range
+        video.codec_context.colorspace = colour.space
+        video.codec_context.color_primaries = colour.primaries
+        video.codec_context.color_trc = colour.transfer
+        tracks = [_video(plan, cache, order, video, parameters)]
+        if plan.audio is not None:
+            tracks += _audio(plan, cache, container, stack)
+        written = 0
+        for _, track, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
+            container.mux_one(packet)
+            if track == 0:
+                written += 1
+                on_progress(written / order.frames)
+    with writing(part), part.open("rb+") as file:
+        os.fsync(file.fileno())
+    return Assembled(
+        bytes=part.stat().st_size,
+        sha256=file_sha256(part),
+        frames=order.frames,
+        duration=float(plan.duration * plan.time_base),
+    )
+
+
+class _Order:
+    """Global decoding times: the k-th packet decodes when the (k − d)-th frame is shown.
+
+    The segments' own decoding times overlap where they meet; `d` is the largest reordering of
+    any segment, so that no packet decodes after it is shown.
+    """
+
+    def __init__(self, plan: Plan, cache: SegmentCache) -> None:
+        self.shown: list[int] = []
+        """All presentation times, sorted, in the plan's time base."""
+        self.offsets: list[int] = []
+        """Per segment, what turns its time stamps into the output's."""
+        self.scales: list[Fraction] = []
+        delay = 0
+        for segment in plan.segments:
+            stamps, scale = _stamps(cache, segment)
+            offset = segment.start - stamps[0]
+            ranked = sorted(stamps)
+            delay = max(delay, *(k - bisect_left(ranked, p) for k, p in enumerate(stamps)))
+            self.shown += [p + offset for p in ranked]
+            self.offsets.append(offset)
+            self.scales.append(scale)
+        self.delay = delay
+        self.frames = len(self.shown)
+        self._end = plan.duration
+
+    def decode_time(self, k: int) -> int:
+        if k >= self.delay:
+            return self.shown[k - self.delay]
+        step = self.shown[1] - self.shown[0] if self.frames > 1 else 1
+        return self.shown[0] - (self.delay - k) * step
+
+    def duration(self, pts: int) -> int:
+        i = bisect_left(self.shown, pts) + 1
+        return max(1, (self.shown[i] if i < self.frames else self._end) - pts)
+
+
+def _stamps(cache: SegmentCache, segment: Segment) -> tuple[list[int], Fraction]:
+    """The segment's time stamps in decoding order, in its recipe's time base."""
+    base = segment.recipe.time_base
+    with open_segment(cache.path(segment.id)) as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        scale = stream.time_base / base
+        stamps = [round(p.pts * scale) for p in container.demux(stream) if p.pts is not None]
+    if not stamps or min(stamps) != stamps[0]:
+        raise InternalError(f"Segment {segment.id} does not begin with its first frame.")
+    return stamps, scale
+
+
+def _video(
+    plan: Plan, cache: SegmentCache, order: _Order, target: VideoStream, parameters: bytes | None
+) -> Iterator[_Timed]:
+    k = 0
+    for i, segment in enumerate(plan.segments):
+        with open_segment(cache.path(segment.id)) as container:
+            stream = container.streams.video[0]
+            if stream.codec_context.extradata != parameters:
+                raise InternalError(
+                    f"Segment {segment.id} has other parameter sets than the first one.",
+                    "Retry with encoder: libx264.",
+                )
+            for packet in container.demux(stream):
+                if packet.pts is None:
+                    continue
+                packet.pts = round(packet.pts * order.scales[i]) + order.offsets[i]
+                packet.dts = order.decode_time(k)
+                packet.duration = order.duration(packet.pts)
+                packet.time_base = plan.time_base
+                packet.stream = target
+                k += 1
+                yield packet.dts * plan.time_base, 0, packet
+
+
+def _audio(
+    plan: Plan, cache: SegmentCache, container: OutputContainer, stack: contextlib.ExitStack
+) -> list[Iterator[_Timed]]:
+    audio = plan.audio
+    assert audio is not None
+    if audio.id is None:
+        source = stack.enter_context(open_source(Path(plan.source.path)))
+        stream = source.streams[audio.facts.index]
+        assert isinstance(stream, AudioStream)
+        copied = copied_packets(source, audio.facts.index, audio.start, audio.end)
+    else:
+        file = stack.enter_context(open_segment(cache.path(audio.id)))
+        if not file.streams.audio:
+            return []
+        stream = file.streams.audio[0]
+        base = stream.time_base
+        assert base is not None
+        copied = (
+            (packet, packet.pts * base - SHIFT)
+            for packet in file.demux(stream)
+            if packet.pts is not None
+        )
+    target = container.add_stream_from_template(stream)
+    return [_timed_audio(copied, target)]
+
+
+def _timed_audio(
+    packets: Iterator[tuple[av.Packet[AudioStream], Fraction]], target: AudioStream
+) -> Iterator[_Timed]:
+    last: int | None = None
+    for packet, time in packets:
+        assert packet.time_base is not None
+        stamp = round(time / packet.time_base)
+        if last is not None and stamp <= last:
+            stamp = last + 1
+        last = stamp
+        packet.pts = packet.dts = stamp
+        packet.stream = target
+        yield time, 1, packet
+
+
+@contextlib.contextmanager
+def _closing(container: OutputContainer) -> Iterator[None]:
+    """Close the container; after an error, without minding that closing fails as well."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            container.close()
+        raise
+    container.close()
+
+
+def _check_space(plan: Plan, cache: SegmentCache, part: Path) -> None:
+    needed = sum(cache.path(s.id).stat().st_size for s in plan.segments)
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise DiskFull(
+            f"{part.parent} has {free / 1e6:.0f} MB free, but the export needs "
+            f"{needed / 1e6:.0f} MB.",
+            "Free some space and retry: finished segments are kept.",
+        )

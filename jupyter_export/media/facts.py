@@ -1,0 +1,104 @@
+"""What is known about a source before anything is rendered: frozen values, exact fractions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["AudioFacts", "Colour", "Fingerprint", "FrameTimes", "SourceFacts", "Turn", "VideoFacts"]
+
+Turn = Literal["none", "clockwise", "half", "counterclockwise"]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Fingerprint(_Facts):
+    """Tells two versions of a file apart without reading all of it."""
+
+    size: int
+    """bytes"""
+    mtime_ns: int
+    ends: str
+    """SHA-256 of the first and the last 64 KiB."""
+
+
+class Colour(_Facts):
+    """Colour tags as ISO/IEC 23091-2 code points (FFmpeg's enumerations); 2 is unspecified."""
+
+    range: int = 0
+    """0 unspecified, 1 limited (MPEG), 2 full (JPEG)."""
+    space: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
+class VideoFacts(_Facts):
+    """The video track that players take."""
+
+    index: int
+    """Of the stream in its container."""
+    codec: str
+    width: int
+    """Stored pixels, before rotation and sample aspect."""
+    height: int
+    pix_fmt: str
+    bits: int
+    """Per component."""
+    time_base: Fraction
+    sample_aspect: Fraction
+    turn: Turn
+    """What makes the stored picture upright."""
+    mirror: bool
+    """Whether it is mirrored left to right, before the turn."""
+    interlaced: bool
+    colour: Colour
+    upright_width: int
+    """Square pixels, turned; even."""
+    upright_height: int
+
+
+class AudioFacts(_Facts):
+    """The audio track that players take."""
+
+    index: int
+    codec: str
+    profile: str
+    sample_rate: int
+    channels: int
+    layout: str
+    time_base: Fraction
+
+
+class SourceFacts(_Facts):
+    """A source file."""
+
+    path: str
+    """Absolute."""
+    format: str
+    """FFmpeg's name of the demuxer."""
+    fingerprint: Fingerprint
+    origin: int
+    """Time stamp of the first shown frame, in the video's time base."""
+    duration: float | None
+    """Seconds, as the container says; None when it says nothing."""
+    video: VideoFacts
+    audio: AudioFacts | None
+    notes: tuple[str, ...] = ()
+    """What the user should know, such as a reduction from 10 bits."""
+
+
+class FrameTimes(_Facts):
+    """When the frames of a range are shown; from packets alone, nothing is decoded."""
+
+    pts: tuple[int, ...]
+    """Sorted, in the video's time base."""
+    keyframes: tuple[int, ...]
+    """Those of `pts` at which decoding can start."""
+    end: int
+    """Where the last frame ends."""
+    rate: Fraction | None
+    """Frames per second when it is constant to within one tick, else None."""

@@ -1,0 +1,200 @@
+"""When the frames of a range are shown and where decoding can start: from packets, not pictures."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ..errors import SourceUnreadable, SpecError
+from .facts import FrameTimes, SourceFacts
+from .open import open_source
+
+__all__ = ["frame_times", "seek_before"]
+
+#: Decimals of a spec and the ticks of a container are rounded by up to this many seconds.
+TOLERANCE = Fraction(1, 1000)
+
+#: Seconds to step back when a seek lands after its target; the last resort is the beginning.
+_STEPS_BACK = (Fraction(0), Fraction(2), Fraction(10), Fraction(60))
+
+#: More than any codec's reordering, in seconds: how far behind the range's end to keep reading.
+_REORDER = Fraction(2)
+
+
+def frame_times(
+    source: SourceFacts, start: float, end: float | None, *, field: str = "sources[0]"
+) -> FrameTimes:
+    """The frames with ``start <= time < end``, times in seconds from the first shown frame.
+
+    Raises:
+        SourceUnreadable: the file ends before its frames do.
+        SpecError: no frame lies in the range.
+    """
+    base = source.video.time_base
+    first = source.origin + _ticks(Fraction(str(start)) - TOLERANCE, base)
+    last = None if end is None else source.origin + _ticks(Fraction(str(end)) - TOLERANCE, base)
+    path = Path(source.path)
+    with open_source(path, field=f"{field}.path") as container:
+        stream = container.streams[source.video.index]
+        assert isinstance(stream, VideoStream)
+        packets = _scan(container, stream, max(first, source.origin), last)
+        # A keyframe before the range is listed too, so that its frames know where to start.
+        packets = [p for p in packets if p[0] >= source.origin]
+        shown = sorted(pts for pts, _, _ in packets)
+        inside = shown[bisect_left(shown, first) :]
+        if last is not None:
+            inside = inside[: bisect_left(inside, last)]
+        _check_complete(container, stream, source, packets, last, field)
+        rates = stream.average_rate, stream.guessed_rate, stream.base_rate
+    if not inside:
+        length = f" ({source.duration:g} s)" if source.duration else ""
+        raise SpecError(
+            f"No frame of {path.name!r} lies between {start:g} s and "
+            f"{'the end' if end is None else f'{end:g} s'}.",
+            f"Choose a range within the video{length}.",
+            field=f"{field}.start",
+        )
+    chosen = frozenset(inside)
+    after = shown[bisect_left(shown, inside[-1]) + 1 :][:1]
+    durations = {pts: duration for pts, duration, _ in packets}
+    step = durations.get(inside[-1]) or _typical_step(inside, base)
+    stop = after[0] if after else inside[-1] + step
+    return FrameTimes(
+        pts=tuple(inside),
+        keyframes=tuple(sorted(pts for pts, _, key in packets if key and pts in chosen)),
+        end=stop,
+        rate=_constant_rate(inside, rates, base),
+    )
+
+
+def seek_before(container: InputContainer, stream: VideoStream, pts: int) -> None:
+    """Seek so that the next packets of `stream` begin with a keyframe shown at or before `pts`."""
+    assert stream.time_base is not None
+    for step in _STEPS_BACK:
+        target = pts - _ticks(step, stream.time_base)
+        try:
+            container.seek(target, stream=stream, backward=True)
+        except av.FFmpegError:
+            continue
+        landed = _next_keyframe(container, stream)
+        if landed is not None and landed <= pts:
+            container.seek(target, stream=stream, backward=True)
+            return
+    container.seek(0, backward=True, any_frame=True)
+
+
+def _next_keyframe(container: InputContainer, stream: VideoStream) -> int | None:
+    for packet in container.demux(stream):
+        if packet.is_keyframe and packet.pts is not None:
+            return packet.pts
+    return None
+
+
+def _scan(
+    container: InputContainer, stream: VideoStream, first: int, last: int | None
+) -> list[tuple[int, int, bool]]:
+    """``(pts, duration, is_keyframe)`` of the shown frames from a keyframe before `first`."""
+    assert stream.time_base is not None
+    limit = None if last is None else last + _ticks(_REORDER, stream.time_base)
+    found: list[tuple[int, int, bool]] = []
+    seek_before(container, stream, first)
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is None or not packet.size or packet.is_discard:
+                continue
+            if _hidden(stream, packet):
+                continue
+            found.append((packet.pts, packet.duration or 0, packet.is_keyframe))
+            if limit is not None and (packet.dts or packet.pts) > limit:
+                break
+    except av.FFmpegError:
+        pass  # what is missing shows in the check that follows
+    return found
+
+
+def _hidden(stream: VideoStream, packet: av.Packet[VideoStream]) -> bool:
+    """Whether it is a VP8 frame that is never shown (RFC 6386, 9.1: the show_frame bit)."""
+    return stream.codec_context.name == "vp8" and not bytes(memoryview(packet)[:1])[0] & 0x10
+
+
+def _check_complete(
+    container: InputContainer,
+    stream: VideoStream,
+    source: SourceFacts,
+    packets: Sequence[tuple[int, int, bool]],
+    last: int | None,
+    field: str,
+) -> None:
+    """Refuse a file that was cut off before the end of the range."""
+    assert stream.time_base is not None
+    missing = False
+    if source.format.startswith("mov"):
+        # The header lists every sample, also those that the file no longer has.
+        entries = stream.index_entries
+        wanted = [
+            e
+            for e in entries
+            if e.pos + e.size > source.fingerprint.size and (last is None or e.timestamp < last)
+        ]
+        missing = bool(wanted)
+    elif source.format.startswith("matroska") and source.duration:
+        end = max((pts + duration for pts, duration, _ in packets), default=source.origin)
+        seconds = float((end - source.origin) * stream.time_base)
+        asked = (
+            source.duration if last is None else float((last - source.origin) * stream.time_base)
+        )
+        short = min(asked, source.duration) - seconds
+        missing = short > max(2.0, 0.05 * source.duration) and _ends_early(container)
+    if missing:
+        raise SourceUnreadable(
+            f"{Path(source.path).name!r} is incomplete: it ends before its frames do.",
+            "The recording or the download was cut off; get the whole file again, "
+            "or choose a range before the cut.",
+            field=f"{field}.path",
+        )
+
+
+def _ends_early(container: InputContainer) -> bool:
+    """Whether no track of the file reaches the end that its header announces."""
+    latest = Fraction(0)
+    container.seek(0)
+    try:
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base:
+                latest = max(latest, packet.pts * packet.time_base)
+    except av.FFmpegError:
+        pass
+    announced = Fraction(container.duration or 0, av.time_base)
+    return latest < announced - 1
+
+
+def _constant_rate(
+    pts: Sequence[int], rates: Iterable[Fraction | None], base: Fraction
+) -> Fraction | None:
+    """The rate that puts every frame within one tick of ``pts[0] + k / rate``, if there is one."""
+    for rate in rates:
+        if not rate or rate > 1000:
+            continue
+        step = 1 / (rate * base)
+        if step >= 1 and all(abs(value - pts[0] - k * step) <= 1 for k, value in enumerate(pts)):
+            return Fraction(rate)
+    return None
+
+
+def _typical_step(pts: Sequence[int], base: Fraction) -> int:
+    if len(pts) < 2:
+        return max(1, _ticks(Fraction(1, 25), base))
+    steps = sorted(b - a for a, b in pairwise(pts))
+    return max(1, steps[len(steps) // 2])
+
+
+def _ticks(seconds: Fraction, base: Fraction) -> int:
+    """The first tick at or after `seconds`."""
+    return -((-seconds / base).__floor__())

@@ -1,0 +1,141 @@
+"""The one safe door to FFmpeg's demuxers: plain local files of known formats, nothing else.
+
+A plain ``av.open(path)`` honours ``concat:``, ``subfile:``, ``http:`` and image-sequence names,
+follows playlists to other files, and reads an ffconcat script under any suffix. The ``file:``
+prefix, the protocol list and the format list stop all of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.logging import Capture
+from av.video.stream import VideoStream
+
+from ..errors import DiskFull, ExportError, OutputError, SourceMissing, SourceUnreadable
+
+__all__ = ["MAX_PIXELS", "SEGMENT_FORMAT", "open_segment", "open_source", "writing"]
+
+#: Demuxers that read one plain file and follow no reference out of it.
+SOURCE_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,ogg,mxf,ivf,nut,"
+    "gif,yuv4mpegpipe"
+)
+
+#: NUT keeps exact time bases and any codec's packets unchanged.
+SEGMENT_FORMAT = "nut"
+
+#: A picture larger than 8192×8192 is refused: it is an attack or a mistake.
+MAX_PIXELS = 8192 * 8192
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+
+@contextlib.contextmanager
+def open_source(path: Path, *, field: str = "sources[0].path") -> Iterator[InputContainer]:
+    """Open a user's file for reading.
+
+    Raises:
+        SourceMissing: there is no such file.
+        SourceUnreadable: it is no media file, or damaged beyond opening.
+    """
+    with Capture() as messages:
+        try:
+            container = _open(path, SOURCE_FORMATS)
+        except av.FileNotFoundError:
+            raise SourceMissing(
+                f"There is no file {path.name!r}.", "Check the name and the folder.", field=field
+            ) from None
+        except (av.FFmpegError, ValueError) as error:
+            raise _unreadable(path, error, [m for _, _, m in messages], field) from None
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+@contextlib.contextmanager
+def open_segment(path: Path) -> Iterator[InputContainer]:
+    """Open one of our own segment files for reading."""
+    container = _open(path, SEGMENT_FORMAT)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def limit_decoder(stream: VideoStream, *, threads: str = "AUTO") -> None:
+    """Set the decoder's threads and refuse huge pictures; call before the first decode.
+
+    PyAV's default of slice threads makes most decoding serial.
+    """
+    stream.codec_context.thread_type = threads
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write `path` into one clear sentence.
+
+    Raises:
+        DiskFull: no space, a quota, or a limit on the size of files.
+        OutputError: any other refusal.
+    """
+    try:
+        yield
+    except ExportError:
+        raise
+    except OSError as error:  # av.OSError is one, too
+        number = error.errno
+        folder = path.parent
+        if number in _FULL:
+            raise DiskFull(
+                f"No space is left in {str(folder)!r}, or a file there may not grow so large.",
+                "Free some space (or raise the quota) and retry: finished segments are kept.",
+            ) from None
+        if number in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EIO}:
+            raise OutputError(
+                f"{str(path)!r} cannot be written: {error.strerror}.",
+                "Check the folder and its permissions, then retry.",
+            ) from None
+        raise
+
+
+def _open(path: Path, formats: str) -> InputContainer:
+    return av.open(
+        f"file:{path}",
+        options={"protocol_whitelist": "file", "format_whitelist": formats},
+    )
+
+
+def _unreadable(path: Path, error: Exception, messages: list[str], field: str) -> SourceUnreadable:
+    text = " ".join([*messages, str(error)])
+    name = path.name
+    if "moov atom not found" in text and _is_mp4(path):
+        return SourceUnreadable(
+            f"{name!r} is incomplete: its index (the moov atom) is missing.",
+            "The recording or the download was cut off; get the whole file again.",
+            field=field,
+        )
+    if isinstance(error, OSError):
+        return SourceUnreadable(
+            f"{name!r} cannot be read: {error.strerror}.",
+            "Check the disk and the file's permissions.",
+            field=field,
+        )
+    return SourceUnreadable(
+        f"{name!r} is not a video file that can be read.",
+        "Use a video in MP4, MOV, Matroska, WebM, MPEG-TS or AVI.",
+        field=field,
+    )
+
+
+def _is_mp4(path: Path) -> bool:
+    """Whether the file begins as ISO base media does: a size, then a known box type."""
+    with path.open("rb") as file:
+        return file.read(12)[4:8] in {b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"}

@@ -1,0 +1,142 @@
+"""Requests to the server, and what its answers mean: values, or the error they describe."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from ..errors import ExportError, InternalError, ServerUnreachable, SpecError
+from .discovery import Server
+
+__all__ = ["Connection"]
+
+#: Seconds to wait for an answer; submitting looks into the source file first.
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+#: Seconds before a request that failed on its way is sent again.
+RETRY_SECONDS = 0.5
+
+
+class Connection:
+    """A session with one server."""
+
+    def __init__(self, server: Server, *, verify: bool | str = True) -> None:
+        self.server = server
+        self.answered = False
+        """Whether anything has ever answered at the server's address."""
+        headers = {"Accept": "application/json, application/problem+json"}
+        if server.token:
+            headers["Authorization"] = f"token {server.token}"
+        transport = httpx.HTTPTransport(uds=server.socket) if server.socket else None
+        local = urlsplit(server.url).hostname in {"localhost", "127.0.0.1", "::1"}
+        self._http = httpx.Client(
+            base_url=f"{server.url}jupyter-export/",
+            headers=headers,
+            timeout=TIMEOUT,
+            transport=transport,
+            verify=_trust(verify),
+            # A proxy for the outside world cannot reach a server on this machine.
+            mounts=dict.fromkeys(("http://", "https://", "all://")) if local else None,
+        )
+
+    def call(self, method: str, path: str, *, tries: int = 1, **request: Any) -> Any:
+        """The JSON of the answer.
+
+        Raises:
+            ServerUnreachable: nothing answers, or not this extension, or the token is refused.
+            ExportError: the server's problem details.
+        """
+        response = self._send(method, path, tries=tries, **request)
+        if response.status_code == 204:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            raise self._not_ours("does not answer as this extension does") from None
+
+    def text(self, path: str) -> str:
+        """The text of the answer; raises as `call` does."""
+        return self._send("GET", path, tries=1).text
+
+    def close(self) -> None:
+        """Close the session."""
+        self._http.close()
+
+    def _send(self, method: str, path: str, *, tries: int, **request: Any) -> httpx.Response:
+        while True:
+            tries -= 1
+            try:
+                response = self._http.request(method, path, **request)
+                break
+            except httpx.TransportError as error:
+                if tries <= 0:
+                    raise self._unreachable(error) from None
+                time.sleep(RETRY_SECONDS)
+        self.answered = True
+        if response.is_success:
+            return response
+        raise self._error(response)
+
+    def _error(self, response: httpx.Response) -> ExportError:
+        if response.headers.get("content-type", "").startswith("application/problem+json"):
+            problem = response.json()
+            if problem.get("type") != "about:blank":
+                return ExportError.from_json(problem)
+            detail, advice = problem.get("detail", ""), problem.get("advice", "")
+        else:
+            detail = advice = ""
+        match response.status_code:
+            case 401 | 403:
+                return self._refused()
+            case status if 300 <= status < 400:
+                # A server that knows no token sends a browser to its login page.
+                return self._refused()
+            case 404 if not detail:
+                return self._not_ours("does not have the extension jupyter_export")
+            case status if detail and 400 <= status < 500:
+                return SpecError(detail, advice)
+            case 502 | 503 | 504:
+                return ServerUnreachable(
+                    f"The way to {self.server.url} is closed (HTTP {response.status_code}).",
+                    "Try again in a moment.",
+                )
+            case status:
+                return InternalError(
+                    f"The server at {self.server.url} answered HTTP {status}.", "See its log."
+                )
+
+    def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable:
+        text = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return ServerUnreachable(
+                f"The certificate of {self.server.url} is not trusted.",
+                "Give verify= the path of its certificate, or verify=False on a network you trust.",
+            )
+        return ServerUnreachable(
+            f"The Jupyter server at {self.server.url} does not answer ({text.rstrip('.')}).",
+            "Check that it runs and that its address is right.",
+        )
+
+    def _refused(self) -> ServerUnreachable:
+        return ServerUnreachable(
+            f"The Jupyter server at {self.server.url} refuses the token."
+            if self.server.token
+            else f"The Jupyter server at {self.server.url} wants a token.",
+            "Set JUPYTER_EXPORT_URL and JUPYTER_EXPORT_TOKEN (`jupyter server list` shows both).",
+        )
+
+    def _not_ours(self, what: str) -> ServerUnreachable:
+        return ServerUnreachable(
+            f"The server at {self.server.url} {what}.",
+            "Run `pip install jupyter_export` in the server's environment, then restart it.",
+        )
+
+
+def _trust(verify: bool | str) -> Any:
+    if isinstance(verify, bool):
+        return verify
+    import ssl
+
+    return ssl.create_default_context(cafile=verify)

@@ -1,0 +1,218 @@
+"""The shapes of what REST takes and gives; OpenAPI is written from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+
+from ..job import State
+from ..spec import ExportSpec
+
+__all__ = [
+    "Encoder",
+    "Error",
+    "Health",
+    "HoursQuery",
+    "Job",
+    "Jobs",
+    "JobsQuery",
+    "PriorityBody",
+    "Problem",
+    "Progress",
+    "ProjectQuery",
+    "Projects",
+    "Queue",
+    "RefreshQuery",
+    "Segments",
+    "SubmitBody",
+]
+
+Priority = Annotated[StrictInt, Field(ge=-1000, le=1000, description="higher goes first")]
+ProjectName = Annotated[str, Field(min_length=1, max_length=255)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="ISO 8601, UTC")]
+
+
+def _as_export_spec(schema: dict[str, Any]) -> None:
+    schema.clear()
+    schema["$ref"] = "#/components/schemas/ExportSpec"
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SubmitBody(_Request):
+    """A new export."""
+
+    spec: Annotated[
+        dict[str, Any], Field(json_schema_extra={"$ref": "#/components/schemas/ExportSpec"})
+    ]
+    priority: Priority = 0
+    allow_duplicate: StrictBool = Field(
+        default=False, description="also while the project has a live job of this kind"
+    )
+
+
+class PriorityBody(_Request):
+    """What can be changed of a job."""
+
+    priority: Priority
+
+
+class ProjectQuery(BaseModel):
+    """One project, or all."""
+
+    project: ProjectName | None = None
+
+
+class JobsQuery(ProjectQuery):
+    """Which jobs, and which page of them."""
+
+    state: State | None = None
+    before: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="the `next` of the page before: jobs older than that"
+    )
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class HoursQuery(ProjectQuery):
+    """How far back."""
+
+    hours: Annotated[float, Field(gt=0, le=24 * 366, allow_inf_nan=False)] = 24.0
+
+
+class RefreshQuery(BaseModel):
+    """Whether to look again."""
+
+    refresh: bool = Field(default=False, description="try the encoders again")
+
+
+class Progress(_Answer):
+    """How far the present attempt is; it never goes back within an attempt."""
+
+    phase: str
+    frames: int
+    total_frames: int | None
+    percent: Annotated[float, Field(ge=0, le=100)]
+    fps: float | None = Field(description="frames rendered per second, lately")
+    eta_s: float | None = Field(description="seconds left")
+
+
+class Segments(_Answer):
+    """How the segments of the plan came to be."""
+
+    copied: int
+    rendered: int
+    reused: int
+    total: int
+
+
+class Encoder(_Answer):
+    """What encodes a job, and why."""
+
+    name: str
+    reason: str
+
+
+class Error(BaseModel):
+    """What went wrong, and what to do about it."""
+
+    type: str
+    title: str
+    detail: str
+    advice: str
+    field: str | None = Field(description="the place in the spec at fault")
+
+
+class Problem(Error):
+    """RFC 9457 problem details; further members depend on the type, such as `job`."""
+
+    status: int
+
+
+class Job(_Answer):
+    """One export."""
+
+    id: str
+    kind: str
+    project: str | None
+    state: State
+    paused: bool
+    cancel_requested: bool
+    output: str = Field(description="relative to the server's root")
+    priority: int
+    queue_position: int | None = Field(description="1 is next")
+    waiting_for: str | None = Field(description="why it is not running yet")
+    progress: Progress
+    segments: Segments
+    encoder: Encoder | None
+    error: Error | None
+    notes: list[str]
+    result: dict[str, Any] | None
+    attempt: int
+    not_before: Time | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    spec: ExportSpec
+
+
+class Jobs(_Answer):
+    """A page of jobs."""
+
+    jobs: list[Job]
+    next: str | None = Field(default=None, description="`before` of the next page; null at the end")
+
+
+class Projects(_Answer):
+    """All projects."""
+
+    projects: list[Project]
+
+
+class TriedEncoder(BaseModel):
+    """Whether one encoder can be used here."""
+
+    name: str
+    family: str
+    codec: str | None = Field(description="null: several")
+    usable: bool
+    reason: str = Field(description="why it cannot be used")
+    detail: str = Field(description="what FFmpeg or the driver logged")
+    lasting: bool = Field(description="false: the answer can change by itself")
+    tried: bool = Field(description="false: the settings rule it out")
+    qualities: list[str]
+
+
+class Gpu(BaseModel):
+    """One graphics device."""
+
+    name: str
+    vendor: str
+    driver: str | None
+    bus: str | None
+
+
+class Automatic(BaseModel):
+    """What `auto` takes, and why."""
+
+    name: str | None
+    reason: str
+
+
+class Hardware(BaseModel):
+    """The encoders and devices of this machine."""
+
+    encoders: list[TriedEncoder]
+    gpus: list[Gpu]
+    versions: dict[str, str]
+    driver: str | None
+    encoder_priority: list[str]
+    force_cpu: bool
+    auto: Automatic
+    probed_at: Time

@@ -1,0 +1,167 @@
+"""One worker process as the server sees it: at most one run, its messages, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..hardware.child import Child, describe_exit, python_command, scrubbed_environment
+from .executor import OnProgress, Task
+
+__all__ = ["Run", "WorkerOptions", "WorkerProcess"]
+
+logger = logging.getLogger(__name__)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How a worker process is started."""
+
+    tasks: str
+    """The module with the task table."""
+    niceness: int
+    scheduling: str
+    """idle, batch or normal."""
+    memory: int
+    """Bytes of address space; 0 sets no limit."""
+
+    def command(self) -> list[str]:
+        """What to execute."""
+        return python_command(
+            "jupyter_export.workers.main",
+            f"--parent={os.getpid()}",
+            f"--niceness={self.niceness}",
+            f"--scheduling={self.scheduling}",
+            f"--memory={self.memory}",
+            f"--tasks={self.tasks}",
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class Run:
+    """One task in one worker."""
+
+    task: Task
+    on_progress: OnProgress
+    outcome: asyncio.Future[dict[str, Any]]
+    """The worker's last message about it, or ``{"lost": how the worker ended}``."""
+    id: str = field(default_factory=lambda: str(next(_numbers)))
+    started: bool = False
+    """The worker has begun with it."""
+    log_at: int = 0
+    """Length of the task's log when it began, in bytes."""
+
+
+class WorkerProcess:
+    """A worker, from its start until its process has ended.
+
+    Raises:
+        OSError: the process cannot be started.
+    """
+
+    def __init__(self, options: WorkerOptions, on_exit: Callable[[WorkerProcess], None]) -> None:
+        self._on_exit = on_exit
+        self._run: Run | None = None
+        self._fatal = ""
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[dict[str, Any]] = loop.create_future()
+        """The worker's greeting, or an empty dict when it ended without one."""
+        self.runs = 0
+        self.resident = 0
+        """Bytes of memory that it held after its last run."""
+        self.suspect = False
+        """It must not be used again."""
+        self._child = Child(
+            options.command(),
+            environment=scrubbed_environment(),
+            on_message=self._receive,
+            on_exit=self._ended,
+        )
+        self.pid = self._child.pid
+        logger.info("worker=%d action=start scheduling=%s", self.pid, options.scheduling)
+
+    @property
+    def exited(self) -> asyncio.Future[int]:
+        """Done once the process has ended; its exit code."""
+        return self._child.exited
+
+    @property
+    def heard(self) -> float:
+        """When the worker last said something, in seconds of the monotonic clock."""
+        return self._child.heard
+
+    def forgive(self, now: float) -> None:
+        """Count its silence from `now` on."""
+        self._child.heard = now
+
+    def begin(self, task: Task, on_progress: OnProgress, now: float) -> Run:
+        """Give it `task`; it must not be busy."""
+        assert self._run is None, "a worker runs one task at a time"
+        outcome: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._run = run = Run(task=task, on_progress=on_progress, outcome=outcome)
+        self.runs += 1
+        self.forgive(now)
+        if self.exited.done():
+            self._finish({"lost": describe_exit(self.exited.result())})
+        self._child.send({"run": run.id, "task": task.name, "params": task.params, "log": task.log})
+        return run
+
+    def cancel(self, run: Run) -> None:
+        """Ask it to stop `run`."""
+        self._child.send({"cancel": run.id})
+
+    def close_input(self) -> None:
+        """Ask it to end; it does so at once, whatever it is doing."""
+        self._child.close_input()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._child.kill()
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            if not self.ready.done():
+                self.ready.set_result(message["ready"])
+            return
+        if "fatal" in message:
+            self._fatal = str(message["fatal"])
+            return
+        if "noise" in message:
+            # Nothing but messages can come this way; whoever wrote this cannot be trusted.
+            logger.error("worker=%d action=kill reason='no message: %.100s'", self.pid, message)
+            self.kill()
+            return
+        run = self._run
+        if run is None or message.get("id") != run.id:
+            return
+        run.started = True
+        if "result" in message or "error" in message:
+            self.resident = message.get("rss", 0)
+            self.suspect = self.suspect or bool(message.get("suspect"))
+            self._finish(message)
+            return
+        run.log_at = message.get("log_at", run.log_at)
+        try:
+            run.on_progress(message.get("progress", {}))
+        except Exception:
+            logger.exception("worker=%d action=report-progress task=%s", self.pid, run.task.name)
+
+    def _finish(self, message: dict[str, Any]) -> None:
+        run, self._run = self._run, None
+        if run is not None and not run.outcome.done():
+            run.outcome.set_result(message)
+
+    def _ended(self, code: int) -> None:
+        logger.info("worker=%d action=end how=%r", self.pid, describe_exit(code))
+        if not self.ready.done():
+            self.ready.set_result({})
+        how = f"could not start: {self._fatal}" if self._fatal else f"ended ({describe_exit(code)})"
+        self._finish({"lost": how})
+        self._on_exit(self)
