@@ -98,6 +98,9 @@ class ExportApp(Settings, ExtensionApp):
         """How many exports run: a server with any is not shut down as idle."""
         return self._running
 
+    async def health(self) -> dict[str, Any]:
+        """Whether exports work here: the queue's own health, or the reason why it has none."""
+
     async def stop_extension(self) -> None:
         """Stop the queue and its workers; unfinished jobs go on after the next start."""
         for task in [*self._background, *([self._started] if self._started else [])]:

@@ -136,6 +136,8 @@ class Job:
     result: dict[str, Any] | None = None
     """``{"bytes", "sha256", "frames", "duration"}`` of the finished file."""
     idempotency_key: str | None = None
+    allow_duplicate: bool = False
+    """May be live beside another job of its project and kind."""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at: datetime | None = None
     finished_at: datetime | None = None

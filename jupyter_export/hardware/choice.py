@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import EncoderUnavailable
+from ..errors import EncoderUnavailable, WorkerLost
 from ..settings import Settings
 from ..spec import Encoding, Quality
 from .encoders import ENCODERS, Encoder, Family, encoder
@@ -180,7 +180,7 @@ class Encoders:
         Callers that come together share one probe.
 
         Raises:
-            OSError: no child process can be started.
+            WorkerLost: no child process can be started.
         """
         if self._must_load(refresh):
             previous = self._loading
@@ -194,7 +194,7 @@ class Encoders:
 
         Raises:
             EncoderUnavailable: the encoder asked for cannot be used, or none can.
-            OSError: no child process can be started.
+            WorkerLost: no child process can be started.
         """
         settings = self._settings
         report = await self.report()
@@ -231,7 +231,7 @@ class Encoders:
         names = [name for name in ENCODERS if name not in barred]
         report = None if refresh else await self._cached(names)
         if report is None:
-            report = await make_report(names, settings.probe_timeout)
+            report = await self._make(names)
             for result in report.encoders:
                 logger.info(
                     "encoder=%s action=probe usable=%s reason=%r detail=%r",
@@ -249,5 +249,14 @@ class Encoders:
         stored = await asyncio.to_thread(load, self._path)
         if stored is None or not stored.covers(names):
             return None
-        now = await make_report([], self._settings.probe_timeout)
+        now = await self._make([])
         return stored if stored.key == now.key else None
+
+    async def _make(self, names: Sequence[str]) -> HardwareReport:
+        try:
+            return await make_report(names, self._settings.probe_timeout)
+        except OSError as error:
+            raise WorkerLost(
+                f"No process could be started to try the encoders: {error}.",
+                "Close programs that are not needed; the export is tried again by itself.",
+            ) from error

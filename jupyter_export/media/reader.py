@@ -41,6 +41,7 @@ class Reader:
         assert isinstance(stream, VideoStream)
         self._stream = stream
         limit_decoder(stream)
+        self._prime()
         self._frames: Iterator[VideoFrame] | None = None
         self._held: VideoFrame | None = None
         self._position: int | None = None
@@ -50,6 +51,17 @@ class Reader:
         self._frames = None
         self._held = None
         self._exit.close()
+
+    def _prime(self) -> None:
+        """Show the decoder the stream's first packet, whatever is read later.
+
+        In H.264 only that one names the encoder's version (an SEI message), and FFmpeg's decoder
+        needs it to undo what old versions of x264 did wrong in 4:4:4 video: without it, everything
+        after a seek is garbage.
+        """
+        if self._stream.codec_context.name == "h264":
+            with contextlib.suppress(av.FFmpegError):
+                self._stream.codec_context.decode(next(self._container.demux(self._stream)))
 
     def frames(self, first: int, stop: int) -> Iterator[VideoFrame]:
         """The frames with ``first <= pts < stop``, in order of their time stamps.

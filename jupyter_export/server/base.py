@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jupyter_server.base.handlers import APIHandler
 from pydantic import BaseModel, ValidationError
-from tornado import web
-from tornado.httputil import responses
+from tornado import httputil, web
 
 from ..errors import ExportError, InternalError, SpecError
 
@@ -138,7 +137,7 @@ class ExportHandler(APIHandler):
             super().log_exception(typ, value, tb)
 
     def _http_problem(self, status: int, error: web.HTTPError | None) -> dict[str, Any]:
-        title = responses.get(status, "Unknown")
+        title = httputil.responses.get(status, "Unknown")
         detail = title + "."
         if error is not None and error.log_message:
             detail = error.log_message % error.args if error.args else error.log_message

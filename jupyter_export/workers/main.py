@@ -21,6 +21,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
@@ -73,9 +74,9 @@ class Outputs:
         os.dup2(self._inherited, 1)
 
     @contextlib.contextmanager
-    def leading_to(self, log: str | None) -> Iterator[int]:
-        """Append to `log` meanwhile, or to nothing; gives the log's length at the start."""
-        target, start = self._nowhere, 0
+    def leading_to(self, log: str | None) -> Iterator[int | None]:
+        """Append to `log` meanwhile, giving its length in bytes, or write to nothing."""
+        target, start = self._nowhere, None
         if log is not None:
             # A job is not to fail because its log cannot be written.
             with contextlib.suppress(OSError):
@@ -130,40 +131,42 @@ class Worker:
 
     def _work(self, tasks: TaskTable, request: dict[str, Any], context: TaskContext) -> None:
         run = request["run"]
-        log = request.get("log")
-        trace = ""
-        with self._outputs.leading_to(log) as start:
-            self._channel.send({"id": run, "beat": True, "log_at": start})
+        with self._outputs.leading_to(request.get("log")) as log_at:
+            self._channel.send({"id": run, "beat": True, "log_at": log_at or 0})
             self._busy = (run, context)
             self._wake.set()
             answer, trace = _answer(tasks, request, context)
-            if log is not None and trace:
-                sys.stderr.write(trace)
-        if log is None and trace:
-            sys.stderr.write(trace)
+            if log_at is not None:
+                _write_trace(trace)
+        if log_at is None:
+            _write_trace(trace)
         self._busy = None
         self._live.pop(run, None)
         self._channel.send({"id": run, "rss": resident_bytes(), **answer})
 
     def _listen(self) -> None:
-        with open(self._inbox, "rb") as pipe:  # noqa: PTH123 - a descriptor, not a path
-            for line in pipe:
-                message = json.loads(line)
-                if "run" in message:
-                    run = message["run"]
-                    context = TaskContext(
-                        lambda progress, run=run: self._channel.send(
-                            {"id": run, "progress": progress}
-                        )
-                    )
-                    # Before the work starts, so that a cancel on its heels finds it.
-                    self._live[run] = context
-                    self._requests.put((message, context))
-                elif (found := self._live.get(message.get("cancel", ""))) is not None:
-                    found.cancel()
-        # Nobody listens any more, and nothing may outlive the server: not even an orderly end,
-        # which would write the trailer of a file that nobody wants.
-        os._exit(0)
+        try:
+            with open(self._inbox, "rb") as pipe:  # noqa: PTH123 - a descriptor, not a path
+                for line in pipe:
+                    self._receive(json.loads(line))
+        finally:
+            # Nobody listens any more, and nothing may outlive the server: not even an orderly
+            # end, which would write the trailer of a file that nobody wants.
+            os._exit(0)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        if "cancel" in message:
+            if (found := self._live.get(message["cancel"])) is not None:
+                found.cancel()
+            return
+        run = message["run"]
+
+        def send(progress: dict[str, Any]) -> None:
+            self._channel.send({"id": run, "progress": progress})
+
+        # Known before the work starts, so that a cancel on its heels finds it.
+        self._live[run] = context = TaskContext(send)
+        self._requests.put((message, context))
 
     def _beat(self) -> None:
         silent = 0.0
@@ -180,7 +183,7 @@ class Worker:
             if silent >= BEAT_SECONDS:
                 silent = 0.0
                 self._channel.send({"beat": True} if run is None else {"id": run, "beat": True})
-            threading.Event().wait(PROGRESS_SECONDS)
+            time.sleep(PROGRESS_SECONDS)
 
 
 def _answer(
@@ -196,12 +199,14 @@ def _answer(
     except ExportError as error:
         return {"error": error.to_json()}, ""
     except MemoryError:
+        trace = traceback.format_exc()
         problem: ExportError = ExportError(
             f"There was not enough memory for {name!r}.",
             "Export at a smaller size, let fewer exports run at once, or raise "
             "worker_memory_limit if it is set.",
         )
     except BaseException as error:
+        trace = traceback.format_exc()
         text = " ".join(str(error).split())[:300]
         problem = InternalError(
             f"The task {name!r} failed with {type(error).__name__}"
@@ -209,7 +214,12 @@ def _answer(
             "Please report this together with the job's log.",
         )
     # After a failure that no task foresaw, this process may hold anything: it is not used again.
-    return {"error": problem.to_json(), "suspect": True}, traceback.format_exc()
+    return {"error": problem.to_json(), "suspect": True}, trace
+
+
+def _write_trace(trace: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(trace)
 
 
 def _route_library_logs() -> None:

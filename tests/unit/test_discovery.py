@@ -15,8 +15,8 @@ from jupyter_export.notebook.discovery import Server, candidates
 from jupyter_export.notebook.paths import project_name, translate
 
 
-def write_server(folder: Path, pid: int, *, age: float = 0.0, **changes: Any) -> None:
-    """A runtime file as jupyter_server writes it, `age` seconds old; `pid` names the file."""
+def write_server(folder: Path, number: int, *, age: float = 0.0, **changes: Any) -> None:
+    """A runtime file as jupyter_server writes it, `age` seconds old; `number` names the file."""
     info = {
         "base_url": "/",
         "hostname": "localhost",
@@ -26,11 +26,11 @@ def write_server(folder: Path, pid: int, *, age: float = 0.0, **changes: Any) ->
         "root_dir": "/home/me",
         "secure": False,
         "sock": "",
-        "token": f"token-{pid}",
-        "url": f"http://localhost:{pid}/",
+        "token": f"token-{number}",
+        "url": f"http://localhost:{number}/",
         "version": "2.21.1",
     } | changes
-    file = folder / f"jpserver-{pid}.json"
+    file = folder / f"jpserver-{number}.json"
     file.write_text(json.dumps(info))
     modified = file.stat().st_mtime - age
     os.utime(file, (modified, modified))
@@ -104,7 +104,11 @@ def test_the_environment_comes_before_jupyterhub(tmp_path: Path) -> None:
 
 def test_arguments_come_before_the_environment(tmp_path: Path) -> None:
     found = find(
-        tmp_path, "http://other:1/", "theirs", JUPYTER_EXPORT_URL="http://x", JUPYTER_EXPORT_TOKEN=""
+        tmp_path,
+        "http://other:1/",
+        "theirs",
+        JUPYTER_EXPORT_URL="http://x",
+        JUPYTER_EXPORT_TOKEN="",
     )
     assert found == ["http://other:1/ theirs"]
 
@@ -116,9 +120,12 @@ def test_a_link_copied_from_the_log_is_understood(tmp_path: Path) -> None:
 
 
 def test_a_server_on_a_unix_socket_is_found(tmp_path: Path) -> None:
-    write_server(tmp_path, 1001, sock="/run/me/jupyter.sock", url="http+unix://%2Frun", base_url="/b/")
+    socket = "/run/me/jupyter.sock"
+    write_server(
+        tmp_path, 1001, sock="/run/me/jupyter.sock", url="http+unix://%2Frun", base_url="/b/"
+    )
     (server,) = candidates(environment={}, runtime_dir=tmp_path)
-    assert server == Server("http://localhost/b/", "token-1001", "/run/me/jupyter.sock", "other")
+    assert server == Server("http://localhost/b/", "token-1001", socket, "other")
 
 
 def test_discovery_does_not_import_the_server() -> None:
@@ -191,8 +198,12 @@ def test_a_root_behind_a_link_is_the_same_root(root: Path, tmp_path: Path) -> No
     assert move(root, link / "sub", "here.mp4")[0] == "sub/here.mp4"
 
 
-@pytest.mark.parametrize("spec", [{}, {"sources": 3}, {"sources": [1, {"path": 2}]}, {"output": []}])
-def test_a_malformed_spec_is_left_for_the_server_to_refuse(root: Path, spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "spec", [{}, {"sources": 3}, {"sources": [1, {"path": 2}]}, {"output": []}]
+)
+def test_a_malformed_spec_is_left_for_the_server_to_refuse(
+    root: Path, spec: dict[str, Any]
+) -> None:
     assert translate(spec, str(root), str(root / "sub")) == spec
 
 

@@ -1,0 +1,310 @@
+"""One attempt at an export: choose an encoder, plan, render the segments, assemble the part file.
+
+Knows nothing of jobs or their store: the server's queue and ``jupyter export run`` share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import EncoderError, WorkerLost
+from ..job import Progress, SegmentCounts
+from ..spec import Encoding, ExportSpec
+from ..workers.executor import Executor, OnProgress, Task
+from .meter import Meter
+from .publish import remove
+
+if TYPE_CHECKING:
+    from ..hardware.choice import Choice
+
+__all__ = ["EncoderChooser", "OnOutline", "Order", "Outline", "Produced", "produce"]
+
+log = logging.getLogger(__name__)
+
+#: Whoever watches hears at least this often, whatever the tasks do.
+HEARTBEAT_SECONDS = 1.0
+
+
+class EncoderChooser(Protocol):
+    """Decides on encoders; `jupyter_export.hardware.choice.Encoders` does."""
+
+    async def choose(self, encoding: Encoding, exclude: frozenset[str] = frozenset()) -> Choice:
+        """The encoder for `encoding`, none of `exclude`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to export, and with what."""
+
+    spec: ExportSpec
+    root: Path
+    """What the spec's paths are relative to."""
+    part: Path
+    """The file to write; it must not exist."""
+    cache: Path
+    """The folder of finished segments."""
+    width: int = 1
+    """How many segments render at once."""
+    segment_seconds: float = 8.0
+    allow_hidden: bool = False
+    avoid_hardware: bool = False
+    """Encode in software although hardware could: it took workers down before."""
+    log: str | None = None
+    """File for what libraries print."""
+    labels: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What is known of the attempt, beside its progress."""
+
+    encoder: dict[str, str]
+    """``{"name", "reason"}``."""
+    total_frames: int
+    segments: SegmentCounts
+    notes: tuple[str, ...]
+    keep: frozenset[str]
+    """Ids of all files of the cache that this attempt needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Produced:
+    """A finished part file, not yet in its place."""
+
+    part: Path
+    bytes: int
+    sha256: str
+    frames: int
+    duration: float
+    """Seconds."""
+    outline: Outline
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The job's `result`."""
+        return {
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "frames": self.frames,
+            "duration": self.duration,
+        }
+
+
+OnOutline = Callable[[Outline], Awaitable[None]]
+"""Awaited with the plan, and again after each segment; what it raises ends the attempt."""
+
+
+async def produce(
+    order: Order,
+    executor: Executor,
+    encoders: EncoderChooser,
+    on_progress: Callable[[Progress], None],
+    on_outline: OnOutline | None = None,
+) -> Produced:
+    """Export into the part file; on any failure, and when cancelled, the part file is removed.
+
+    `on_progress` is called in the event loop, at least every second and at most about ten times
+    a second; what it is told never goes back. If a hardware encoder fails, the whole export is
+    planned and encoded again in software, and a note says so.
+
+    Raises:
+        ExportError: as a task raised it.
+    """
+    meter = Meter(on_progress)
+    attempt = _Attempt(order, executor, encoders, meter, on_outline)
+    try:
+        async with _heartbeat(meter):
+            return await attempt.run()
+    except BaseException:
+        await remove(order.part)
+        raise
+
+
+@contextlib.asynccontextmanager
+async def _heartbeat(meter: Meter) -> AsyncIterator[None]:
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            meter.refresh()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+class _Attempt:
+    def __init__(
+        self,
+        order: Order,
+        executor: Executor,
+        encoders: EncoderChooser,
+        meter: Meter,
+        on_outline: OnOutline | None,
+    ) -> None:
+        self._order = order
+        self._executor = executor
+        self._encoders = encoders
+        self._meter = meter
+        self._on_outline = on_outline
+        self._notes: list[str] = []
+
+    async def run(self) -> Produced:
+        self._meter.phase("planning")
+        encoding = self._order.spec.encoding
+        choice = await self._encoders.choose(encoding, frozenset())
+        if choice.hardware and self._order.avoid_hardware:
+            choice = await self._software(choice, "was in use when workers died")
+        try:
+            return await self._with(choice)
+        except EncoderError as error:
+            if not choice.hardware:
+                raise
+            log.warning("encoder=%s failed: %s %s", choice.name, error, self._order.labels)
+            await remove(self._order.part)
+            choice = await self._software(choice, f"failed ({error.detail.rstrip('.')})")
+        return await self._with(choice)
+
+    async def _software(self, failed: Choice, why: str) -> Choice:
+        """The software encoder that takes over from `failed`, and a note about it."""
+        encoding = self._order.spec.encoding.model_copy(update={"encoder": "auto"})
+        excluded = frozenset({failed.name})
+        choice = await self._encoders.choose(encoding, excluded)
+        while choice.hardware:
+            excluded |= {choice.name}
+            choice = await self._encoders.choose(encoding, excluded)
+        self._note(f"{failed.name} {why}; went on in software ({choice.name})")
+        return replace(choice, reason=f"{choice.name} (software): {failed.name} {why}")
+
+    async def _with(self, choice: Choice) -> Produced:
+        """The whole export with one encoder: segments of two do not share a track."""
+        self._meter.phase("planning")
+        planned = await self._task("plan", self._plan_params(choice))
+        for note in planned["notes"]:
+            self._note(note)
+        segments: list[dict[str, Any]] = planned["segments"]
+        keep = {segment["id"] for segment in segments}
+        if planned["audio"] is not None:
+            keep.add(planned["audio"]["id"])
+        if isinstance(planned["plan"], str):
+            keep.add(planned["plan"])
+        outline = Outline(
+            encoder={"name": choice.name, "reason": choice.reason},
+            total_frames=planned["total_frames"],
+            segments=SegmentCounts(total=len(segments)),
+            notes=tuple(self._notes),
+            keep=frozenset(keep),
+        )
+        self._meter.planned(outline.total_frames)
+        await self._tell(outline)
+        outline = await self._render(planned["plan"], segments, outline)
+
+        self._meter.phase("assembling")
+        cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
+        if planned["audio"] is not None:
+            await self._task("audio", cached)
+        made = await self._task(
+            "assemble",
+            {**cached, "part": str(self._order.part)},
+            lambda message: self._meter.assembling(message["fraction"]),
+        )
+        self._meter.phase("publishing")
+        return Produced(
+            part=self._order.part,
+            bytes=made["bytes"],
+            sha256=made["sha256"],
+            frames=made["frames"],
+            duration=made["duration"],
+            outline=outline,
+        )
+
+    async def _render(self, plan: Any, segments: list[dict[str, Any]], outline: Outline) -> Outline:
+        """Render all segments, `width` at once; the first failure stops the others."""
+        pending = iter(enumerate(segments))
+
+        def heard(index: int, message: dict[str, Any]) -> None:
+            self._meter.rendering(index, message["frames"])
+
+        async def work() -> None:
+            nonlocal outline
+            for index, segment in pending:
+                done = await self._task(
+                    "render",
+                    {"plan": plan, "index": index, "cache": str(self._order.cache)},
+                    partial(heard, index),
+                )
+                self._meter.finished(index, done["frames"], reused=done["reused"])
+                for note in done.get("notes", ()):
+                    self._note(note)
+                outline = replace(
+                    outline,
+                    segments=_counted(outline.segments, segment["kind"], done["reused"]),
+                    notes=tuple(self._notes),
+                )
+                await self._tell(outline)
+
+        with _first_error():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._order.width, len(segments))):
+                    group.create_task(work())
+        return outline
+
+    async def _task(
+        self, name: str, params: dict[str, Any], on_message: OnProgress | None = None
+    ) -> dict[str, Any]:
+        def heard(message: dict[str, Any]) -> None:
+            if message and on_message is not None:
+                on_message(message)
+            else:
+                self._meter.refresh()
+
+        task = Task(name=name, params=params, log=self._order.log, labels=self._order.labels)
+        return await self._executor.run(task, heard)
+
+    def _plan_params(self, choice: Choice) -> dict[str, Any]:
+        return {
+            "root": str(self._order.root),
+            "spec": self._order.spec.model_dump(mode="json"),
+            "encoder": choice.name,
+            "cache": str(self._order.cache),
+            "allow_hidden": self._order.allow_hidden,
+            "segment_seconds": self._order.segment_seconds,
+        }
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+    async def _tell(self, outline: Outline) -> None:
+        if self._on_outline is not None:
+            await self._on_outline(outline)
+
+
+def _counted(counts: SegmentCounts, kind: str, reused: bool) -> SegmentCounts:
+    if reused:
+        return replace(counts, reused=counts.reused + 1)
+    if kind == "copy":
+        return replace(counts, copied=counts.copied + 1)
+    return replace(counts, rendered=counts.rendered + 1)
+
+
+@contextlib.contextmanager
+def _first_error() -> Iterator[None]:
+    """Raise what a task of a group raised first, instead of the group.
+
+    A lost worker comes last: it can be the consequence of what another task tells plainly.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = sorted(group.exceptions, key=lambda error: isinstance(error, WorkerLost))
+        raise errors[0] from None

@@ -1,0 +1,267 @@
+"""What the job database holds, read; and the one way in which a row of it changes."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import JobNotFound, SpecError
+from ..job import Job, State
+from .choice import Entry, QueueState
+from .rows import Event, event_data, job_from_row, row_of_job, text_of_time, time_of_text
+from .schema import meaning, open_database, queries, transaction
+
+__all__ = ["KEPT_EVENTS", "Records", "job_or_none", "not_found"]
+
+#: How many events stay readable; who missed more needs a new snapshot.
+KEPT_EVENTS = 10_000
+_TRIM_EVERY = 500
+
+
+class Records:
+    """The database at `path`, opened (and made or migrated) by the thread that will use it.
+
+    Raises:
+        QueueError: it is damaged, or was written by a newer version.
+        QueueBusy, OutputError: it cannot be opened now, or at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sql = queries()
+        self._connection = open_database(path)
+        self.epoch: str = self._sql.get_meta(self._connection, key="epoch")
+        """Names this database: event numbers of another one mean nothing."""
+        self._written: list[Event] = []
+        self._uncommitted: list[Event] = []
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @property
+    def journal_mode(self) -> str:
+        """``wal``, or ``delete`` on network filesystems."""
+        (mode,) = self._connection.execute("pragma journal_mode").fetchone()
+        return str(mode)
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has changed the database."""
+        with meaning(self.path):
+            (version,) = self._connection.execute("pragma data_version").fetchone()
+        return int(version)
+
+    def take_written(self) -> builtins.list[Event]:
+        """The events that this store has committed since the last call."""
+        written, self._written = self._written, []
+        return written
+
+    # Jobs
+
+    def find(self, id: str) -> Job | None:
+        """The job, if there is one."""
+        with meaning(self.path):
+            row = self._sql.get_job(self._connection, id=id)
+        return job_or_none(row)
+
+    def get(self, id: str) -> Job:
+        """The job.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        job = self.find(id)
+        if job is None:
+            raise not_found(id)
+        return job
+
+    def by_key(self, key: str) -> Job | None:
+        """The job that was submitted with this idempotency key."""
+        with meaning(self.path):
+            row = self._sql.job_by_key(self._connection, key=key)
+        return job_or_none(row)
+
+    def list(
+        self,
+        state: State | None = None,
+        project: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> builtins.list[Job]:
+        """A page of jobs, newest first; `before` is the id of the last job of the page before.
+
+        Raises:
+            SpecError: `before` is no job.
+        """
+        with meaning(self.path):
+            number = None
+            if before is not None:
+                number = self._sql.number_of(self._connection, id=before)
+                if number is None:
+                    raise SpecError(
+                        f"There is no job {before!r} to list from.",
+                        "Begin again with the first page.",
+                        field="before",
+                    )
+            rows = self._sql.list_jobs(
+                self._connection,
+                state=None if state is None else State(state).value,
+                project=project,
+                before=number,
+                limit=limit,
+            )
+            return [job_from_row(row) for row in rows]
+
+    def active(self, project: str | None = None) -> builtins.list[Job]:
+        """The live jobs, oldest first."""
+        with meaning(self.path):
+            rows = self._sql.active_jobs(self._connection, project=project)
+            return [job_from_row(row) for row in rows]
+
+    def recent(self, since: datetime, project: str | None = None) -> builtins.list[Job]:
+        """What finished at `since` or later, the latest first."""
+        with meaning(self.path):
+            rows = self._sql.recent_jobs(
+                self._connection, since=text_of_time(since), project=project
+            )
+            return [job_from_row(row) for row in rows]
+
+    def projects(self) -> builtins.list[dict[str, Any]]:
+        """Every project: ``{name, jobs, state, complete}``, by the state of its latest job."""
+        with meaning(self.path):
+            return [
+                {**dict(row), "complete": row["state"] == State.COMPLETED}
+                for row in self._sql.projects(self._connection)
+            ]
+
+    def entries(self) -> builtins.list[Entry]:
+        """The live jobs as the scheduler's choice needs them."""
+        with meaning(self.path):
+            return [
+                Entry(
+                    id=row["id"],
+                    number=row["number"],
+                    state=State(row["state"]),
+                    project=row["project"],
+                    priority=row["priority"],
+                    attempt=row["attempt"],
+                    paused=bool(row["paused"]),
+                    cancel_requested=bool(row["cancel_requested"]),
+                    not_before=row["not_before"] and time_of_text(row["not_before"]),
+                )
+                for row in self._sql.entries(self._connection)
+            ]
+
+    # The queue and the event log
+
+    def queue_state(self) -> QueueState:
+        """Whether the queue runs, is paused, or drains."""
+        with meaning(self.path):
+            return QueueState(self._sql.get_meta(self._connection, key="queue"))
+
+    def last_seq(self) -> int:
+        """The number of the latest event."""
+        with meaning(self.path):
+            return int(self._sql.last_seq(self._connection))
+
+    def first_seq(self) -> int | None:
+        """The number of the oldest event that is still kept; None when there is none."""
+        with meaning(self.path):
+            seq: int | None = self._sql.first_seq(self._connection)
+        return seq
+
+    def events_since(self, seq: int, limit: int = 1000) -> builtins.list[Event]:
+        """At most `limit` events after `seq`, oldest first, without a gap."""
+        with meaning(self.path):
+            rows = self._sql.events_since(self._connection, seq=seq, limit=limit)
+            return [Event.from_row(row) for row in rows]
+
+    # Changes
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction; its events count as written once it is committed."""
+        self._uncommitted = []
+        with meaning(self.path), transaction(self._connection):
+            yield
+        self._written += self._uncommitted
+
+    def _change(
+        self,
+        id: str,
+        event: str | None,
+        change: Callable[[Job], Job | None],
+        *,
+        attempt: int | None = None,
+        state: State | None = None,
+    ) -> Job | None:
+        """Make `change` of a job and log it as `event`, if its attempt and state are as given.
+
+        Without `event`, and when the change cancels the job, the log names the new state. None
+        when attempt or state are others, or when `change` gives None.
+        """
+        with self._writing():
+            before = job_or_none(self._sql.get_job(self._connection, id=id))
+            if (
+                before is None
+                or (attempt is not None and before.attempt != attempt)
+                or (state is not None and before.state is not state)
+            ):
+                return None
+            after = change(before)
+            return None if after is None else self._update(before, after, event)
+
+    def _update(self, before: Job, after: Job, event: str | None) -> Job | None:
+        row = row_of_job(after)
+        # What a job is submitted with never changes.
+        for name in ("spec", "kind", "output", "project", "allow_duplicate"):
+            del row[name]
+        del row["idempotency_key"], row["created_at"]
+        changed = self._sql.update_job(
+            self._connection, was_attempt=before.attempt, was_state=before.state.value, **row
+        )
+        if changed != 1:
+            return None
+        ended = after.state is State.CANCELLED
+        self._log(after.state.value if event is None or ended else event, after)
+        return after
+
+    def _log(self, type: str, job: Job | None, data: str | None = None) -> None:
+        now = datetime.now(UTC)
+        text = data if data is not None else event_data(job) if job is not None else "{}"
+        seq = self._sql.append_event(
+            self._connection,
+            job_id=None if job is None else job.id,
+            type=type,
+            attempt=None if job is None else job.attempt,
+            at=text_of_time(now),
+            data=text,
+        )
+        self._uncommitted.append(
+            Event(
+                seq=seq,
+                type=type,
+                at=now,
+                job_id=None if job is None else job.id,
+                attempt=None if job is None else job.attempt,
+                data=json.loads(text),
+            )
+        )
+        if seq % _TRIM_EVERY == 0:
+            self._sql.trim_events(self._connection, upto=seq - KEPT_EVENTS)
+
+
+def not_found(id: str) -> JobNotFound:
+    """The error for an id that no job has."""
+    return JobNotFound(f"There is no job {id!r}.", "See the list of jobs.", job=id)
+
+
+def job_or_none(row: sqlite3.Row | None) -> Job | None:
+    """The job of a row that may be missing."""
+    return None if row is None else job_from_row(row)

@@ -1,0 +1,40 @@
+"""Shared by all tests: footage, a place for outputs, and an export without a server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--benchmarks", action="store_true", help="run the timings, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--benchmarks"):
+        skip = pytest.mark.skip(reason="a timing; run with --benchmarks")
+        for item in items:
+            if "benchmark" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder of real clips."""
+    return Path(__file__).parent / "media_files"
+
+
+@pytest.fixture
+def root(tmp_path: Path, media: Path) -> Path:
+    """A root folder of a server, with links' targets copied: all clips are in it."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    for clip in media.iterdir():
+        (folder / clip.name).hardlink_to(clip)
+    return folder

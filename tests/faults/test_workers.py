@@ -1,0 +1,345 @@
+"""Workers that die, hang, will not stop, or lose their server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_export.errors import WorkerLost
+from jupyter_export.hardware.child import scrubbed_environment
+from jupyter_export.settings import Settings
+from jupyter_export.workers.executor import Lane, Task
+from jupyter_export.workers.pool import LocalPool
+
+HERE = Path(__file__).resolve().parent
+TASKS = "--tasks=worker_tasks"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def ignore(message: dict[str, Any]) -> None:
+    pass
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children() -> set[int]:
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found |= {int(pid) for pid in file.read_text().split()}
+    return found
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+async def pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[LocalPool]:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    made = LocalPool(Settings(data_dir=str(tmp_path)), 1, tasks="worker_tasks", silence_seconds=4.0)
+    yield made
+    await made.close()
+    assert made.pids == frozenset()
+
+
+async def start(pool: LocalPool, name: str, **more: Any) -> tuple[asyncio.Task[Any], int]:
+    """Start a task that reports its pid; gives it once it has."""
+    pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def note(message: dict[str, Any]) -> None:
+        if "pid" in message and not pid.done():
+            pid.set_result(message["pid"])
+
+    run = asyncio.create_task(pool.run(Task(name=name, params={}, **more), note))
+    await asyncio.wait({run, pid}, return_when=asyncio.FIRST_COMPLETED)
+    return run, await pid
+
+
+async def test_a_task_that_listens_is_cancelled_and_its_worker_goes_on(pool: LocalPool) -> None:
+    run, pid = await start(pool, "until_cancelled")
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (await pool.run(Task(name="echo", params={}), ignore))["pid"] == pid
+
+
+@pytest.mark.parametrize("name", ["deaf", "deaf_and_stubborn"])
+async def test_a_task_that_does_not_listen_has_ended_when_its_cancellation_returns(
+    pool: LocalPool, name: str
+) -> None:
+    run, pid = await start(pool, name)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert not alive(pid)
+    assert (await pool.run(Task(name="echo", params={"next": 1}), ignore))["got"] == {"next": 1}
+
+
+async def test_an_impatient_second_cancel_does_not_let_the_work_go_on_unwatched(
+    pool: LocalPool,
+) -> None:
+    run, pid = await start(pool, "deaf")
+    for _ in range(3):
+        run.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert not alive(pid)
+
+
+async def test_a_task_cancelled_before_its_worker_has_booted_leaves_nothing_behind(
+    pool: LocalPool,
+) -> None:
+    run = asyncio.create_task(pool.run(Task(name="deaf", params={}), ignore))
+    await asyncio.sleep(0)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (await pool.run(Task(name="echo", params={}), ignore))["got"] == {}
+
+
+async def test_a_task_cancelled_while_it_waits_never_starts(pool: LocalPool) -> None:
+    first, _ = await start(pool, "until_cancelled")
+    seen: list[dict[str, Any]] = []
+    second = asyncio.create_task(pool.run(Task(name="echo", params={}), seen.append))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert seen == []
+
+
+async def test_a_killed_worker_is_reported_with_its_signal_and_last_words(
+    pool: LocalPool, tmp_path: Path
+) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("a line of an earlier attempt\n")
+    task = Task(name="crash", params={"signal": "SIGKILL"}, log=str(log))
+    with pytest.raises(WorkerLost) as caught:
+        await pool.run(task, ignore)
+    assert "signal 9, SIGKILL" in caught.value.detail
+    assert "malloc of size 12345 failed" in caught.value.detail
+    assert caught.value.transient
+    assert (await pool.run(Task(name="echo", params={}), ignore))["got"] == {}
+
+
+async def test_the_last_words_are_not_those_of_an_earlier_attempt(
+    pool: LocalPool, tmp_path: Path
+) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("a line of an earlier attempt\n")
+    run, pid = await start(pool, "deaf", log=str(log))
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerLost) as caught:
+        await run
+    assert "earlier attempt" not in caught.value.detail
+
+
+async def test_a_codec_that_crashes_leaves_its_trace_in_the_log(
+    pool: LocalPool, tmp_path: Path
+) -> None:
+    log = tmp_path / "job.log"
+    with pytest.raises(WorkerLost, match=r"SIGSEGV.*Fatal Python error: Segmentation fault"):
+        await pool.run(Task(name="segfault", params={}, log=str(log)), ignore)
+    assert "in segfault" in log.read_text()
+
+
+async def test_a_worker_that_died_while_idle_costs_the_next_task_nothing(pool: LocalPool) -> None:
+    first = await pool.run(Task(name="echo", params={}), ignore)
+    os.kill(first["pid"], signal.SIGKILL)
+    while alive(first["pid"]):
+        time.sleep(0.001)  # on purpose not a moment for the event loop to notice
+    second = await pool.run(Task(name="echo", params={"still": "here"}), ignore)
+    assert second["got"] == {"still": "here"}
+
+
+async def test_a_stopped_worker_is_noticed_and_ended(pool: LocalPool) -> None:
+    run, pid = await start(pool, "stop_itself")
+    with pytest.raises(WorkerLost, match="stopped answering for 4 s"):
+        await run
+    assert not alive(pid)
+    assert (await pool.run(Task(name="echo", params={}), ignore))["got"] == {}
+
+
+async def test_a_worker_stopped_while_idle_costs_the_next_task_nothing(pool: LocalPool) -> None:
+    first = await pool.run(Task(name="echo", params={}), ignore)
+    os.kill(first["pid"], signal.SIGSTOP)
+    second = await pool.run(Task(name="echo", params={"still": "here"}), ignore)
+    assert second["got"] == {"still": "here"}
+    assert not alive(first["pid"])
+
+
+async def test_closing_ends_even_a_stopped_worker(tmp_path: Path, pool: LocalPool) -> None:
+    run, pid = await start(pool, "until_cancelled")
+    os.kill(pid, signal.SIGSTOP)
+    await pool.close()
+    with pytest.raises(WorkerLost):
+        await run
+    assert not alive(pid)
+
+
+async def test_a_large_message_to_a_stopped_worker_does_not_block_the_server(
+    pool: LocalPool,
+) -> None:
+    first = await pool.run(Task(name="echo", params={}), ignore)
+    os.kill(first["pid"], signal.SIGSTOP)
+    run = asyncio.create_task(pool.run(Task(name="echo", params={"x": "y" * 10**7}), ignore))
+    ticks = 0
+    while not run.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    assert ticks > 10
+    assert len((await run)["got"]["x"]) == 10**7
+
+
+async def test_fifty_tasks_leave_no_process_no_thread_and_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+    async def use(rounds: int) -> None:
+        pool = LocalPool(Settings(data_dir=str(tmp_path)), 2, tasks="worker_tasks")
+        log = str(tmp_path / "job.log")
+        for number in range(rounds):
+            if number % 10 == 4:
+                run, _ = await start(pool, "until_cancelled", log=log)
+                run.cancel()
+            elif number % 10 == 8:
+                run = asyncio.create_task(
+                    pool.run(Task(name="crash", params={"signal": "SIGKILL"}, log=log), ignore)
+                )
+            else:
+                run = asyncio.create_task(pool.run(Task(name="echo", params={}, log=log), ignore))
+            with contextlib.suppress(asyncio.CancelledError, WorkerLost):
+                await run
+        seen = await pool.run(Task(name="look_around", params={}), ignore)
+        inside.append((seen["descriptors"], seen["threads"]))
+        await pool.close()
+
+    inside: list[tuple[int, int]] = []
+
+    def held() -> tuple[int, int, set[int]]:
+        return descriptors(), threading.active_count(), children()
+
+    await use(10)
+    before = held()
+    await use(50)
+    # The last thing that a thread does is to report its process's end; then it ends itself.
+    for _ in range(200):
+        if held() == before:
+            break
+        await asyncio.sleep(0.05)
+    assert held() == before
+    assert inside[0] == inside[1], "a worker itself must not gather descriptors or threads"
+
+
+SERVER = """
+import asyncio, json, sys
+from jupyter_export.settings import Settings
+from jupyter_export.workers.executor import Lane, Task
+from jupyter_export.workers.pool import LocalPool
+
+async def main():
+    pool = LocalPool(Settings(data_dir=sys.argv[1]), 2, tasks="worker_tasks")
+    pids = set()
+    def note(message):
+        if "pid" in message:
+            pids.add(message["pid"])
+            if len(pids) == 4:
+                print(json.dumps(sorted(pids)), flush=True)
+    def run(name, lane):
+        return pool.run(Task(name=name, params={}, lane=lane), note)
+    idle = await pool.run(Task(name="echo", params={}, lane=Lane.INTERACTIVE), note)
+    pids.add(idle["pid"])
+    await asyncio.gather(
+        run("deaf", Lane.EXPORT), run("deaf_and_stubborn", Lane.EXPORT),
+        other.run(Task(name="until_cancelled", params={}), note),
+    )
+
+other = LocalPool(Settings(data_dir=sys.argv[1]), 1, tasks="worker_tasks")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_no_worker_outlives_a_server_however_it_ends(tmp_path: Path, end: str) -> None:
+    environment = {**scrubbed_environment(), "PYTHONPATH": _import_path()}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as server:
+        assert server.stdout is not None
+        pids = json.loads(server.stdout.readline())
+        assert len(pids) == 4
+        assert all(alive(pid) for pid in pids)
+        server.send_signal(getattr(signal, end))
+        server.wait()
+    while any(alive(pid) for pid in pids):
+        time.sleep(0.01)
+
+
+def test_a_worker_ends_with_its_input_even_in_the_middle_of_a_task(tmp_path: Path) -> None:
+    # This is what serves where the kernel does not tell a process of its parent's end.
+    with subprocess.Popen(
+        [sys.executable, "-m", "jupyter_export.workers.main", f"--parent={os.getpid()}", TASKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**scrubbed_environment(), "PYTHONPATH": _import_path()},
+    ) as worker:
+        assert worker.stdin is not None and worker.stdout is not None
+        worker.stdin.write(b'{"run": "1", "task": "deaf", "params": {}, "log": null}\n')
+        worker.stdin.flush()
+        while b'"progress"' not in worker.stdout.readline():
+            pass
+        worker.stdin.close()
+        assert worker.wait() == 0
+
+
+def test_a_worker_whose_server_died_during_its_start_does_not_stay(tmp_path: Path) -> None:
+    # The parent it is told of is not the one it has: as if that had died meanwhile.
+    result = subprocess.run(
+        [sys.executable, "-m", "jupyter_export.workers.main", "--parent=999999999", TASKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**scrubbed_environment(), "PYTHONPATH": _import_path()},
+    )
+    assert (result.returncode, result.stdout) == (0, b"")
+
+
+async def test_a_terminals_ctrl_c_leaves_the_workers_to_the_server(pool: LocalPool) -> None:
+    run, pid = await start(pool, "until_cancelled", lane=Lane.INTERACTIVE)
+    os.kill(pid, signal.SIGINT)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    task = Task(name="echo", params={}, lane=Lane.INTERACTIVE)
+    assert (await pool.run(task, ignore))["pid"] == pid
+
+
+def _import_path() -> str:
+    return os.pathsep.join([str(HERE), scrubbed_environment().get("PYTHONPATH", "")])

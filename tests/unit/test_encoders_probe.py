@@ -1,0 +1,376 @@
+"""Trial encodes: every no has its reason, and a bad driver spoils nothing but itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_export.errors import EncoderUnavailable
+from jupyter_export.hardware import choice, machine
+from jupyter_export.hardware import report as report_module
+from jupyter_export.hardware.choice import Encoders
+from jupyter_export.hardware.encoders import ENCODERS
+from jupyter_export.hardware.probe import EncoderResult, probe_encoders
+from jupyter_export.settings import Settings
+from jupyter_export.spec import Encoding
+
+has_gpu = Path("/dev/nvidiactl").exists() or any(Path("/dev/dri").glob("renderD*"))
+linux = pytest.mark.skipif(sys.platform != "linux", reason="stands in for a Linux driver")
+
+LIMIT = 20.0
+"""Seconds; only a trial that hangs waits that long."""
+
+
+@pytest.mark.skipif(has_gpu, reason="needs a machine without a GPU")
+@linux
+async def test_without_a_gpu_every_no_has_its_reason_and_the_log_line_behind_it() -> None:
+    probed = await probe_encoders(list(ENCODERS), LIMIT)
+    by_name = {result.name: result for result in probed.encoders}
+    assert [result.name for result in probed.encoders] == list(ENCODERS)
+    assert by_name["h264_nvenc"].reason == "no NVIDIA driver (libcuda.so.1 is missing)"
+    assert "Cannot load libcuda.so.1" in by_name["h264_nvenc"].detail
+    assert by_name["h264_qsv"].reason == "no Intel GPU or media driver (oneVPL)"
+    assert "MFX session" in by_name["h264_qsv"].detail
+    assert by_name["h264_amf"].reason == "no AMD GPU or AMF runtime"
+    assert "libamfrt64.so.1" in by_name["h264_amf"].detail
+    assert [name for name, result in by_name.items() if result.usable] == ["libx264", "ffv1"]
+    assert probed.versions["av"]
+
+
+async def test_an_unknown_encoder_is_refused_before_anything_is_started() -> None:
+    with pytest.raises(EncoderUnavailable, match="no encoder named 'h264_magic'"):
+        await probe_encoders(["libx264", "h264_magic"], LIMIT)
+
+
+async def test_an_encoder_that_ffmpeg_does_not_contain_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = ENCODERS["h264_qsv"]
+    script = (
+        "import dataclasses, sys; from jupyter_export.hardware import encoders, probe;"
+        "encoders.ENCODERS['h264_magic'] = dataclasses.replace("
+        "encoders.ENCODERS['h264_qsv'], name='h264_magic'); probe.main(sys.argv[1:])"
+    )
+    monkeypatch.setitem(ENCODERS, "h264_magic", entry)
+    probed = await probe_encoders(
+        ["h264_magic", "libx264"], LIMIT, command=lambda left: [sys.executable, "-c", script, *left]
+    )
+    assert [(result.usable, result.reason) for result in probed.encoders] == [
+        (False, "this build of FFmpeg does not contain it"),
+        (True, ""),
+    ]
+
+
+# --- Drivers that misbehave ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a libcuda.so.1 in the way that does the given C statement when it is loaded."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler; the tests with a stand-in child cover the same ground")
+
+    def make(statement: str) -> None:
+        source = tmp_path / "driver.c"
+        source.write_text(
+            "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+            f"__attribute__((constructor)) static void loaded(void) {{ {statement} }}\n"
+        )
+        library = tmp_path / "libcuda.so.1"
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+
+    return make
+
+
+@linux
+async def test_a_driver_that_crashes_is_named_with_its_last_words_and_the_rest_is_tried(
+    fake_driver: Callable[[str], None],
+) -> None:
+    fake_driver('fprintf(stderr, "cuda: wild pointer"); abort();')
+    probed = await probe_encoders(["h264_nvenc", "h264_qsv", "libx264"], LIMIT)
+    nvenc, qsv, x264 = probed.encoders
+    assert (nvenc.usable, nvenc.reason) == (False, "its driver crashed (signal 6, SIGABRT)")
+    assert "cuda: wild pointer" in nvenc.detail
+    assert not qsv.usable and "crashed" not in qsv.reason
+    assert x264.usable
+
+
+@linux
+async def test_a_driver_that_hangs_is_given_up_and_the_rest_is_tried(
+    fake_driver: Callable[[str], None],
+) -> None:
+    fake_driver("for (;;) sleep(1000);")
+    probed = await probe_encoders(["libx264", "h264_nvenc", "ffv1"], 5.0)
+    first, nvenc, last = probed.encoders
+    assert first.usable
+    assert (nvenc.usable, nvenc.reason) == (False, "its driver did not answer within 5 s")
+    assert not nvenc.lasting, "it may have been a bad moment"
+    assert last.usable
+
+
+STAND_IN = """
+import json, os, sys, time
+for name in sys.argv[1:]:
+    if name == "h264_nvenc":
+        {misbehave}
+    print(json.dumps({{"name": name, "usable": True}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "reason"),
+    [
+        ("os.abort()", "its driver crashed (signal 6, SIGABRT)"),
+        ("time.sleep(1000)", "its driver did not answer within 4 s"),
+        ("os._exit(7)", "its trial ended without an answer (exit status 7)"),
+        ("sys.stdout.close(); os.close(1); os.close(2); time.sleep(1000)", "did not answer"),
+    ],
+)
+@linux
+async def test_whatever_becomes_of_a_child_the_others_are_tried_in_a_fresh_one(
+    misbehave: str, reason: str
+) -> None:
+    children: list[list[str]] = []
+
+    def command(left: Sequence[str]) -> list[str]:
+        children.append(list(left))
+        return [sys.executable, "-c", STAND_IN.format(misbehave=misbehave), *left]
+
+    probed = await probe_encoders(["libx264", "h264_nvenc", "ffv1"], 4.0, command=command)
+    assert [result.usable for result in probed.encoders] == [True, False, True]
+    assert reason in probed.encoders[1].reason
+    assert children == [["libx264", "h264_nvenc", "ffv1"], ["ffv1"]]
+
+
+@linux
+async def test_a_probe_that_is_cancelled_leaves_no_child_behind(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    script = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(999)"
+    probe = asyncio.create_task(
+        probe_encoders(["libx264"], 60.0, command=lambda left: [sys.executable, "-c", script])
+    )
+    while not (mark.exists() and mark.read_text()):
+        await asyncio.sleep(0.01)
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probe
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
+async def test_no_token_reaches_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "s3cret")
+    script = (
+        "import json, os; print(json.dumps({'name': 'libx264', 'usable': True,"
+        " 'detail': str('s3cret' in str(os.environ))}))"
+    )
+    probed = await probe_encoders(
+        ["libx264"], LIMIT, command=lambda left: [sys.executable, "-c", script]
+    )
+    assert probed.encoders[0].detail == "False"
+
+
+# --- The report and its cache -------------------------------------------------------------------
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The names that were really tried, one list per probe; the probes stay real."""
+    seen: list[list[str]] = []
+
+    async def counted(names: Sequence[str], limit: float) -> Any:
+        if names:
+            seen.append(list(names))
+        return await probe_encoders(names, limit)
+
+    monkeypatch.setattr(report_module, "probe_encoders", counted)
+    return seen
+
+
+def encoders(tmp_path: Path, **settings: Any) -> Encoders:
+    return Encoders(Settings(data_dir=str(tmp_path), **settings))
+
+
+CPU = {"encoder_priority": ["software"]}
+
+
+async def test_the_next_server_reads_what_the_last_one_found(
+    tmp_path: Path, probes: list[list[str]]
+) -> None:
+    first = await encoders(tmp_path, **CPU).report()
+    second = await encoders(tmp_path, **CPU).report()
+    assert first == second
+    assert probes == [["libx264", "ffv1"]]
+
+
+async def test_callers_that_come_together_share_one_probe(
+    tmp_path: Path, probes: list[list[str]]
+) -> None:
+    shared = encoders(tmp_path, **CPU)
+    reports = await asyncio.gather(*(shared.report(refresh=True) for _ in range(5)))
+    assert len(probes) == 1
+    assert all(report is reports[0] for report in reports)
+
+
+async def test_a_caller_that_goes_away_does_not_take_the_probe_with_it(
+    tmp_path: Path, probes: list[list[str]]
+) -> None:
+    shared = encoders(tmp_path, **CPU)
+    leaving = asyncio.create_task(shared.report())
+    staying = asyncio.create_task(shared.report())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    result = (await staying).find("libx264")
+    assert result is not None and result.usable
+    assert leaving.cancelled()
+
+
+@pytest.mark.parametrize("change", ["version", "driver path", "gpu", "on demand", "corrupt"])
+async def test_the_encoders_are_tried_again_when_the_answer_may_have_changed(
+    tmp_path: Path, probes: list[list[str]], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    await encoders(tmp_path, **CPU).report()
+    cache = tmp_path / "hardware.json"
+    stored = json.loads(cache.read_text())
+    if change == "version":
+        stored["report"]["versions"]["libavcodec"] = "61.0.0"
+        cache.write_text(json.dumps(stored))
+    elif change == "driver path":
+        monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/newer/driver")
+    elif change == "gpu":
+        gpu = {"name": "Tesla T4", "vendor": "NVIDIA", "driver": "570.1", "bus": "0"}
+        stored["report"]["gpus"] = [gpu]
+        cache.write_text(json.dumps(stored))
+    elif change == "corrupt":
+        cache.write_text('{"format": 1, "report": {"versions"')
+    again = await encoders(tmp_path, **CPU).report(refresh=change == "on demand")
+    assert len(probes) == 2
+    assert again.covers(["libx264", "ffv1"])
+    assert json.loads(cache.read_text())["report"] == again.to_json()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", '{"format": 1}', '{"format": 1, "report": []}', '{"format": 99}']
+)
+async def test_a_cache_that_makes_no_sense_is_ignored(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hardware.json").write_text(text)
+    result = (await encoders(tmp_path, **CPU).report()).find("libx264")
+    assert result is not None and result.usable
+
+
+async def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    result = (await encoders(tmp_path / "data", **CPU).report()).find("libx264")
+    assert result is not None and result.usable
+
+
+async def test_an_answer_that_can_pass_by_itself_is_not_kept_for_the_next_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hanging(names: Sequence[str], limit: float) -> Any:
+        found = await probe_encoders(["libx264", "ffv1"], limit)
+        hang = EncoderResult(name="h264_nvenc", usable=False, reason="hangs", lasting=False)
+        return type(found)(versions=found.versions, encoders=(hang, *found.encoders))
+
+    monkeypatch.setattr(report_module, "probe_encoders", hanging)
+    shared = encoders(tmp_path, encoder_priority=["nvenc"])
+    first = await shared.report()
+    assert not (tmp_path / "hardware.json").exists()
+    assert await shared.report() is first
+    monkeypatch.setattr(choice, "ASK_AGAIN_SECONDS", -1.0)
+    assert await shared.report() is not first
+
+
+async def test_what_the_settings_rule_out_is_not_even_loaded(
+    tmp_path: Path, probes: list[list[str]]
+) -> None:
+    forced = await encoders(tmp_path, force_cpu=True).report()
+    assert probes == [["libx264", "ffv1"]]
+    result = forced.find("h264_nvenc")
+    assert result is not None
+    assert result.reason == "not tried: the setting force_cpu is on"
+    narrowed = await encoders(tmp_path, encoder_priority=["amf"]).report()
+    assert probes[1:] == [["h264_amf", "libx264", "ffv1"]]
+    result = narrowed.find("h264_qsv")
+    assert result is not None
+    assert result.reason == "not tried: the setting encoder_priority leaves out qsv"
+
+
+async def test_a_job_on_this_machine_gets_an_encoder_that_works(tmp_path: Path) -> None:
+    shared = encoders(tmp_path)
+    chosen = await shared.choose(Encoding())
+    result = (await shared.report()).find(chosen.name)
+    assert result is not None and result.usable
+    fallback = await shared.choose(Encoding(), frozenset({chosen.name}) - {"libx264"})
+    assert fallback.name != chosen.name or chosen.name == "libx264"
+    assert (await shared.choose(Encoding(quality="lossless"))).name == "ffv1"
+
+
+async def test_closing_stops_a_probe_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = encoders(tmp_path, **CPU)
+    waiting = asyncio.create_task(shared.report())
+    await asyncio.sleep(0)
+    await shared.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+# --- The machine --------------------------------------------------------------------------------
+
+
+async def test_gpus_are_those_that_the_kernel_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert await machine.find_gpus(tmp_path) == ()
+    nvidia = tmp_path / "proc/driver/nvidia"
+    (nvidia / "gpus/0000:41:00.0").mkdir(parents=True)
+    (nvidia / "version").write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.133.20  Release Build\n"
+        "GCC version:  gcc version 12.2.0\n"
+    )
+    (nvidia / "gpus/0000:41:00.0/information").write_text(
+        "Model: \t\t NVIDIA H200\nIRQ:   \t\t 60\nGPU UUID: \t GPU-1\n"
+    )
+    intel = tmp_path / "sys/class/drm/renderD128/device"
+    intel.mkdir(parents=True)
+    (intel / "vendor").write_text("0x8086\n")
+    (intel / "device").write_text("0x56a0\n")
+    (intel / "uevent").write_text("DRIVER=i915\nPCI_SLOT_NAME=0000:03:00.0\n")
+    found = [(gpu.name, gpu.vendor, gpu.driver) for gpu in await machine.find_gpus(tmp_path)]
+    assert found == [
+        ("Intel GPU 0x56a0", "Intel", "i915"),
+        ("NVIDIA H200", "NVIDIA", "570.133.20"),
+    ]
+    assert machine.nvidia_driver(tmp_path) == "570.133.20"
+
+
+@pytest.mark.parametrize(
+    ("does", "names"),
+    [
+        ("echo 'NVIDIA GeForce RTX 4080, 576.02, 00000000:01:00.0'", ["NVIDIA GeForce RTX 4080"]),
+        ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", []),
+    ],
+)
+@linux
+async def test_without_proc_nvidia_smi_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, names: list[str]
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
+    assert [gpu.name for gpu in await machine.find_gpus(tmp_path)] == names

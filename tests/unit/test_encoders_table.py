@@ -1,0 +1,158 @@
+"""The table of encoders against the FFmpeg that is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from fractions import Fraction
+
+import av
+import av.logging
+import numpy as np
+import pytest
+
+from jupyter_export.errors import EncoderUnavailable
+from jupyter_export.hardware.encoders import ENCODERS, EncoderSettings, options
+from jupyter_export.spec import Codec, Encoding, Quality
+
+ROWS = [
+    pytest.param(name, quality, id=f"{name}-{quality.value}")
+    for name, entry in ENCODERS.items()
+    for quality in entry.presets
+]
+SOFTWARE = [row for row in ROWS if not ENCODERS[str(row.values[0])].hardware]
+
+
+def encode(settings: EncoderSettings, frames: int = 12) -> tuple[bytes, list[bool], str]:
+    """The stream, which packets are keyframes, and what FFmpeg complained about."""
+    noise = np.random.default_rng(7)
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture(local=False) as lines:
+            context = av.CodecContext.create(settings.name, "w")
+            context.width, context.height = 320, 192
+            context.pix_fmt = settings.pix_fmt or "yuv420p"
+            context.time_base, context.framerate = Fraction(1, 30), Fraction(30)
+            context.gop_size = settings.gop_size(Fraction(30))
+            context.options = settings.options
+            if settings.thread_count is not None:
+                context.thread_count = settings.thread_count
+                context.thread_type = settings.thread_type
+            packets = []
+            for number in range(frames):
+                picture = noise.integers(0, 255, (288, 320), "uint8")
+                frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+                frame = frame.reformat(format=context.pix_fmt)
+                frame.pts = number
+                packets += context.encode(frame)
+            packets += context.encode(None)
+            assert context.options == {}, "FFmpeg does not know these options"
+            del context
+    finally:
+        av.logging.set_level(level)
+    said = "".join(text for _, _, text in lines)
+    return b"".join(map(bytes, packets)), [p.is_keyframe for p in packets], said
+
+
+@pytest.mark.parametrize(("name", "quality"), SOFTWARE)
+def test_software_settings_are_all_understood_and_give_the_same_bytes_each_time(
+    name: str, quality: Quality
+) -> None:
+    settings = options(name, quality)
+    first, keys, said = encode(settings)
+    second, _, _ = encode(settings)
+    assert "Error parsing option" not in said
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+    if name == "libx264":
+        assert "profile High," in said
+    else:
+        assert all(keys), "every frame of a lossless export can be cut at"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        pytest.param(name, option, id=f"{name}-{option}")
+        for name, entry in ENCODERS.items()
+        if entry.hardware
+        for option in {**entry.common, **next(iter(entry.presets.values()))}
+    ],
+)
+def test_every_hardware_option_is_one_that_ffmpeg_knows(name: str, option: str) -> None:
+    # FFmpeg passes over unknown options in silence, but refuses a wrong value of a known one.
+    entry = ENCODERS[name]
+    context = av.CodecContext.create(name, "w")
+    context.width = context.height = 256
+    context.pix_fmt = entry.pix_fmt
+    context.time_base = Fraction(1, 30)
+    context.options = {option: "no-such-value"}
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as lines, pytest.raises(av.error.ArgumentError):
+            context.open()
+    finally:
+        av.logging.set_level(level)
+    assert f"option {option} to value no-such-value" in "".join(text for _, _, text in lines)
+
+
+@pytest.mark.parametrize(("name", "quality"), ROWS)
+def test_no_value_of_the_table_is_refused(name: str, quality: Quality) -> None:
+    # On a machine without the device opening fails, but only after the options were read.
+    settings = options(name, quality)
+    context = av.CodecContext.create(name, "w")
+    context.width = context.height = 256
+    context.pix_fmt = settings.pix_fmt or "yuv420p"
+    context.time_base = Fraction(1, 30)
+    context.options = settings.options
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as lines:
+            try:
+                context.open()
+            except av.error.FFmpegError as error:
+                assert settings.hardware, f"software must open: {error}"
+                assert not isinstance(error, av.error.ArgumentError)
+    finally:
+        av.logging.set_level(level)
+    assert "Error setting option" not in "".join(text for _, _, text in lines)
+
+
+def test_better_quality_is_larger_with_every_encoder_here() -> None:
+    sizes = [
+        len(encode(options("libx264", quality))[0])
+        for quality in (Quality.FAST, Quality.BALANCED, Quality.QUALITY)
+    ]
+    assert sizes == sorted(sizes)
+
+
+def test_settings_go_into_a_hash_and_cannot_be_changed_for_the_next_caller() -> None:
+    settings = options("libx264", Quality.BALANCED)
+    text = json.dumps(settings.to_json(), sort_keys=True)
+    settings.options["crf"] = "51"
+    assert json.dumps(options("libx264", Quality.BALANCED).to_json(), sort_keys=True) == text
+
+
+def test_a_group_of_pictures_is_counted_in_frames_of_the_output() -> None:
+    settings = options("libx264", Quality.BALANCED)
+    assert settings.gop_size(Fraction(30000, 1001)) == 120
+    assert settings.gop_size(Fraction(1, 10)) == 1
+    assert options("ffv1", Quality.LOSSLESS).gop_size(Fraction(60)) == 1
+
+
+def test_a_quality_that_an_encoder_lacks_is_refused() -> None:
+    with pytest.raises(EncoderUnavailable, match="Use one of fast, balanced, quality"):
+        options("h264_nvenc", Quality.LOSSLESS)
+    with pytest.raises(EncoderUnavailable, match="no encoder named 'nvenc'"):
+        options("nvenc", Quality.FAST)
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+@pytest.mark.parametrize("quality", list(Quality))
+def test_every_codec_and_quality_of_a_spec_has_a_software_encoder(
+    codec: Codec, quality: Quality
+) -> None:
+    encoding = Encoding(codec=codec, quality=quality)
+    assert [e for e in ENCODERS.values() if e.serves(encoding) and not e.hardware]
