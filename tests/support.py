@@ -144,13 +144,13 @@ def export_here(
     if plan["audio"]:
         TASKS["audio"]({"plan": plan["plan"], "cache": cache}, context)
     path = folder / spec["output"]
-    result = TASKS["assemble"](
-        {"plan": plan["plan"], "cache": cache, "part": str(path)}, context
-    )
+    result = TASKS["assemble"]({"plan": plan["plan"], "cache": cache, "part": str(path)}, context)
     return Exported(path, plan, [rendered[i] for i in indices], result)
 
 
-def clip_spec(path: str, output: str, start: float = 0.0, end: float | None = None, **encoding: Any):
+def clip_spec(
+    path: str, output: str, start: float = 0.0, end: float | None = None, **encoding: Any
+):
     return {
         "kind": "clip",
         "sources": [{"path": path, "start": start, "end": end}],

@@ -113,7 +113,7 @@ async def make_report(names: Sequence[str], limit: float) -> HardwareReport:
         gpus=gpus,
         environment=search_environment(),
         encoders=probed.encoders,
-        probed_at=datetime.now(UTC),
+        probed_at=datetime.now(UTC).replace(microsecond=0),
     )
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.logging import Capture
 from av.video.stream import VideoStream
 
 from ..errors import DiskFull, ExportError, OutputError, SourceMissing, SourceUnreadable
@@ -33,6 +32,7 @@ SEGMENT_FORMAT = "nut"
 #: A picture larger than 8192×8192 is refused: it is an attack or a mistake.
 MAX_PIXELS = 8192 * 8192
 
+_FIRST_BOXES = {b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"}
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -44,15 +44,14 @@ def open_source(path: Path, *, field: str = "sources[0].path") -> Iterator[Input
         SourceMissing: there is no such file.
         SourceUnreadable: it is no media file, or damaged beyond opening.
     """
-    with Capture() as messages:
-        try:
-            container = _open(path, SOURCE_FORMATS)
-        except av.FileNotFoundError:
-            raise SourceMissing(
-                f"There is no file {path.name!r}.", "Check the name and the folder.", field=field
-            ) from None
-        except (av.FFmpegError, ValueError) as error:
-            raise _unreadable(path, error, [m for _, _, m in messages], field) from None
+    try:
+        container = _open(path, SOURCE_FORMATS)
+    except av.FileNotFoundError:
+        raise SourceMissing(
+            f"There is no file {path.name!r}.", "Check the name and the folder.", field=field
+        ) from None
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(path, error, field) from None
     try:
         yield container
     finally:
@@ -113,19 +112,18 @@ def _open(path: Path, formats: str) -> InputContainer:
     )
 
 
-def _unreadable(path: Path, error: Exception, messages: list[str], field: str) -> SourceUnreadable:
-    text = " ".join([*messages, str(error)])
+def _unreadable(path: Path, error: Exception, field: str) -> SourceUnreadable:
     name = path.name
-    if "moov atom not found" in text and _is_mp4(path):
-        return SourceUnreadable(
-            f"{name!r} is incomplete: its index (the moov atom) is missing.",
-            "The recording or the download was cut off; get the whole file again.",
-            field=field,
-        )
     if isinstance(error, OSError):
         return SourceUnreadable(
             f"{name!r} cannot be read: {error.strerror}.",
             "Check the disk and the file's permissions.",
+            field=field,
+        )
+    if _lacks_index(path):
+        return SourceUnreadable(
+            f"{name!r} is incomplete: its index (the moov box) is missing.",
+            "The recording or the download was cut off; get the whole file again.",
             field=field,
         )
     return SourceUnreadable(
@@ -135,7 +133,24 @@ def _unreadable(path: Path, error: Exception, messages: list[str], field: str) -
     )
 
 
-def _is_mp4(path: Path) -> bool:
-    """Whether the file begins as ISO base media does: a size, then a known box type."""
-    with path.open("rb") as file:
-        return file.read(12)[4:8] in {b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"}
+def _lacks_index(path: Path) -> bool:
+    """Whether the file is MP4 (ISO/IEC 14496-12) without a moov box, as a cut-off one is."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        end = file.seek(0, 2)
+        position, media = 0, False
+        while position + 8 <= end:
+            file.seek(position)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if kind == b"moov":
+                return False
+            if position == 0 and kind not in _FIRST_BOXES:
+                return False
+            media = media or kind == b"mdat"
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:
+                break
+            position += size
+        return media
+    return False

@@ -55,6 +55,7 @@ class Meter:
         self._frames.clear()
         self._done = 0
         self._total = total_frames
+        self._speed.clear()
         self.phase("rendering")
 
     def rendering(self, segment: int, frames: int) -> None:

@@ -14,9 +14,12 @@ from typing import Any
 
 from ..errors import DiskFull, OutputError
 
-__all__ = ["is_whole", "part_path", "publish", "remove", "sweep_parts"]
+__all__ = ["DISK_FULL", "is_whole", "part_path", "publish", "remove", "sweep_parts"]
 
 log = logging.getLogger(__name__)
+
+#: Error numbers of a full disk, a spent quota and a file size limit.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 def part_path(output: Path, job: str, attempt: int) -> Path:
@@ -53,7 +56,7 @@ def _replace(part: Path, output: Path) -> None:
         part.replace(output)
         _sync_folder(output.parent)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in DISK_FULL:
             raise DiskFull(
                 f"There is no space left for {output.name!r}.", "Free some space, then retry."
             ) from None

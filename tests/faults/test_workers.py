@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_export.errors import WorkerLost
+from jupyter_export.errors import SourceUnreadable, WorkerLost
 from jupyter_export.hardware.child import scrubbed_environment
 from jupyter_export.settings import Settings
 from jupyter_export.workers.executor import Lane, Task
@@ -343,3 +343,18 @@ async def test_a_terminals_ctrl_c_leaves_the_workers_to_the_server(pool: LocalPo
 
 def _import_path() -> str:
     return os.pathsep.join([str(HERE), scrubbed_environment().get("PYTHONPATH", "")])
+
+
+async def test_what_ffmpeg_says_about_a_damaged_file_is_in_the_jobs_log(tmp_path: Path) -> None:
+    whole = HERE.parent / "media_files" / "timecode_720p30.mp4"
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[:100_000])
+    log = tmp_path / "job.log"
+    spec = {"kind": "clip", "sources": [{"path": "cut.mp4"}], "output": "out.mp4"}
+    params = {"root": str(tmp_path), "spec": spec, "allow_hidden": False}
+    pool = LocalPool(Settings(data_dir=str(tmp_path / "data")), 1)
+    try:
+        with pytest.raises(SourceUnreadable):
+            await pool.run(Task(name="inspect", params=params, log=str(log)), ignore)
+    finally:
+        await pool.close()
+    assert "[mov,mp4" in log.read_text()

@@ -56,9 +56,7 @@ def test_a_whole_clip_keeps_its_frames_times_and_sound(
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_a_cut_begins_and_ends_where_it_was_asked_to(
-    name: str, root: Path, tmp_path: Path
-) -> None:
+def test_a_cut_begins_and_ends_where_it_was_asked_to(name: str, root: Path, tmp_path: Path) -> None:
     frames, rate, has_audio = CLIPS[name]
     first, last = frames // 3 + 1, frames * 2 // 3 + 2
     start, end = float(first / rate), float(last / rate)
@@ -72,7 +70,9 @@ def test_a_cut_begins_and_ends_where_it_was_asked_to(
         assert abs(_shift(root / name, done.path, start)) < 0.005
 
 
-@pytest.mark.parametrize("name", ["nasa_13013.mp4", "cockatoo_yuv444p.mp4", "bunny_vp8_vorbis.webm"])
+@pytest.mark.parametrize(
+    "name", ["nasa_13013.mp4", "cockatoo_yuv444p.mp4", "bunny_vp8_vorbis.webm"]
+)
 def test_framing_works_on_other_sizes_formats_and_codecs(
     name: str, root: Path, tmp_path: Path
 ) -> None:
@@ -146,9 +146,7 @@ def test_pixels_become_square_before_geometry(media: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("width", "height"), [(321, 181), (321, 180), (320, 181)])
-def test_an_odd_picture_loses_one_row_or_column(
-    width: int, height: int, tmp_path: Path
-) -> None:
+def test_an_odd_picture_loses_one_row_or_column(width: int, height: int, tmp_path: Path) -> None:
     ffmpeg(
         *("-f", "lavfi", "-i", f"testsrc2=s={width}x{height}:d=1:r=10", "-c:v", "ffv1"),
         *("-pix_fmt", "yuv444p", tmp_path / "odd.mkv"),
@@ -168,9 +166,7 @@ def test_uneven_frame_times_are_kept(media: Path, tmp_path: Path) -> None:
     )
     source = decode(tmp_path / "vfr.mp4")
     out = decode(
-        export_here(
-            clip_spec("vfr.mp4", "o.mp4"), tmp_path, tmp_path / "o", segment_seconds=2
-        ).path
+        export_here(clip_spec("vfr.mp4", "o.mp4"), tmp_path, tmp_path / "o", segment_seconds=2).path
     )
     assert len(set(np.diff(np.array(source.times)))) > 1
     assert [t - out.times[0] for t in out.times] == [t - source.times[0] for t in source.times]

@@ -10,7 +10,7 @@ import pytest
 from jupyter_export.errors import EncoderUnavailable
 from jupyter_export.hardware.choice import Choice, decide
 from jupyter_export.hardware.doctor import to_json, to_lines
-from jupyter_export.hardware.encoders import ENCODERS
+from jupyter_export.hardware.encoders import ENCODERS, Family
 from jupyter_export.hardware.machine import Gpu
 from jupyter_export.hardware.probe import EncoderResult
 from jupyter_export.hardware.reasons import explain
@@ -180,7 +180,7 @@ def test_an_encoder_that_cannot_be_used_is_refused_with_the_reason_and_a_way_out
 
 
 def test_a_machine_without_any_encoder_says_why_for_each() -> None:
-    with pytest.raises(EncoderUnavailable, match="h264_nvenc: n/a; .*libx264: n/a"):
+    with pytest.raises(EncoderUnavailable, match=r"h264_nvenc: n/a; .*libx264: n/a"):
         decide(Encoding(), report(), DEFAULT, False)
 
 
@@ -254,8 +254,6 @@ def test_the_environment_reorders_and_forces(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_drivers_log_becomes_a_reason_in_plain_words(
     family: str, log: list[str], reason: str
 ) -> None:
-    from jupyter_export.hardware.encoders import Family
-
     assert explain(Family(family), log) == reason
 
 

@@ -257,7 +257,8 @@ async def test_the_encoders_are_tried_again_when_the_answer_may_have_changed(
     again = await encoders(tmp_path, **CPU).report(refresh=change == "on demand")
     assert len(probes) == 2
     assert again.covers(["libx264", "ffv1"])
-    assert json.loads(cache.read_text())["report"] == again.to_json()
+    await encoders(tmp_path, **CPU).report()
+    assert len(probes) == 2, "the new answer was not kept"
 
 
 @pytest.mark.parametrize(
