@@ -11,6 +11,7 @@ from typing import Any
 from ..job import Job, SegmentCounts, State
 from .choice import QueueState
 from .records import Records
+from .schema import scalar
 
 __all__ = ["Attempts", "cancelled"]
 
@@ -24,7 +25,9 @@ class Attempts(Records):
         def change(job: Job) -> Job | None:
             now = datetime.now(UTC)
             early = job.not_before is not None and job.not_before > now
-            stopped = self._sql.get_meta(self._connection, key="queue") != QueueState.RUNNING
+            stopped = (
+                scalar(self._sql.get_meta(self._connection, key="queue")) != QueueState.RUNNING
+            )
             if job.paused or early or stopped:
                 return None
             return job.evolve(

@@ -27,7 +27,7 @@ from .pipeline import EncoderChooser
 from .runner import Means
 from .scheduler import Scheduler, Sweep
 from .store import Store, check_same_request
-from .view import Listener, View
+from .view import View
 
 __all__ = ["Exports", "store_folder"]
 
@@ -63,6 +63,8 @@ class Exports:
         self._executor = executor
         self._encoders = encoders
         self._view = View(self._line)
+        self.listeners = self._view.listeners
+        """Who hears of events and progress; add and remove at will."""
         means = Means(
             database=self._database,
             settings=settings,
@@ -74,11 +76,6 @@ class Exports:
         )
         lock = SchedulerLock(self.folder / "scheduler.lock")
         self._scheduler = Scheduler(means, self._line, lock, sweep or _sweep_segments)
-
-    @property
-    def listeners(self) -> list[Listener]:
-        """Who hears of events and progress; add and remove at will."""
-        return self._view.listeners
 
     async def start(self) -> None:
         """Open the store, recover what a dead server left, and start what waits.

@@ -12,6 +12,7 @@ from .attempts import Attempts, cancelled
 from .choice import QueueState
 from .records import job_or_none, not_found
 from .rows import row_of_job
+from .schema import scalar
 
 __all__ = ["Store", "check_same_request"]
 
@@ -41,7 +42,10 @@ class Store(Attempts):
                     check_same_request(known, job.spec)
                     return known, False
             self._check_alone(job)
-            if max_queued is not None and self._sql.count_queued(self._connection) >= max_queued:
+            if (
+                max_queued is not None
+                and scalar(self._sql.count_queued(self._connection)) >= max_queued
+            ):
                 raise QueueBusy(
                     f"{max_queued} exports wait already.", "Submit again when some have finished."
                 )
@@ -154,7 +158,7 @@ class Store(Attempts):
     def set_queue(self, state: QueueState) -> bool:
         """Let the queue run, pause it, or drain it; whether that was a change."""
         with self._writing():
-            if self._sql.get_meta(self._connection, key="queue") == state.value:
+            if scalar(self._sql.get_meta(self._connection, key="queue")) == state.value:
                 return False
             self._sql.set_meta(self._connection, key="queue", value=state.value)
             self._log("queue", None, json.dumps({"queue": state.value}))
