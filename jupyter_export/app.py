@@ -28,7 +28,7 @@ __all__ = ["ExportApp"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two notes to Jupyter that exports run, so that it is not culled as idle.
+#: Seconds until the number of running exports is counted anew.
 ACTIVITY_SECONDS = 30.0
 #: Seconds that stopping may take beyond what the settings give the workers.
 STOP_MARGIN_SECONDS = 5.0
@@ -121,7 +121,7 @@ class ExportApp(Settings, ExtensionApp):
 
     async def _start(self, exports: Exports, pool: LocalPool) -> None:
         try:
-            exports.listeners.append(self._tally.hear)
+            exports.listeners += [self._tally.hear, self._note_activity]
             await exports.start()
         except ExportError as error:
             self.refusal = error
@@ -132,7 +132,7 @@ class ExportApp(Settings, ExtensionApp):
             log.exception("no exports: the queue could not start")
             return
         self._spawn(self._warm_up(pool))
-        self._spawn(self._report_activity(exports))
+        self._spawn(self._keep_tally(exports))
 
     async def _warm_up(self, pool: LocalPool) -> None:
         """Start workers and try the encoders now, so that the first export need not wait."""
@@ -142,17 +142,21 @@ class ExportApp(Settings, ExtensionApp):
         except (ExportError, OSError) as error:
             log.warning("the first export will start slowly: %s", error)
 
-    async def _report_activity(self, exports: Exports) -> None:
+    def _note_activity(self, message: dict[str, Any] | None = None) -> None:
         """Keep the server, and the hub's culler, from taking a rendering server for idle."""
         assert self.serverapp is not None
-        times = self.serverapp.web_app.settings["last_activity_times"]
+        if self._tally.running:
+            times = self.serverapp.web_app.settings["last_activity_times"]
+            times[self.name] = datetime.now(UTC)
+
+    async def _keep_tally(self, exports: Exports) -> None:
+        """Count anew now and then, so that no lost message makes a server busy for ever."""
         while True:
             try:
                 self._tally.correct(await exports.active())
             except ExportError as error:
                 log.warning("whether exports run is not known now: %s", error)
-            if self._tally.running:
-                times[self.name] = datetime.now(UTC)
+            self._note_activity()
             await asyncio.sleep(ACTIVITY_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -68,7 +68,7 @@ class RunningServer:
                     sys.executable,
                     "-m",
                     "jupyter_server",
-                    *(f"--{k}={v}" for k, v in options.items()),
+                    *(f"--{k}={v}" for k, v in options.items() if v is not None),
                 ],
                 env=self.environment,
                 cwd=self.folder,

@@ -53,7 +53,6 @@ def assemble(
 
     Raises:
         DiskFull, OutputError: `part` cannot be written.
-        FileNotFoundError: a segment has gone from the cache.
     """
     _check_space(plan, cache, part)
     format = OUTPUT_SUFFIXES[plan.suffix]

@@ -58,6 +58,14 @@ class SegmentCache:
         self.remove(id)
         return None
 
+    def has(self, id: str) -> bool:
+        """Whether the file is there with the right length; `find` compares the checksum, too."""
+        try:
+            entry = Entry(**json.loads(self._proof(id).read_text()))
+            return self.path(id).stat().st_size == entry.bytes
+        except (OSError, ValueError, TypeError):
+            return False
+
     def put(self, id: str, make: Callable[[Path], int]) -> Entry:
         """Have `make` write the file (it returns the number of frames), then take it in.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import threading
@@ -65,10 +66,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(last - first + 1))
         self.end_headers()
-        try:
+        # The player hangs up once it has seen enough.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.wfile.write(data[first : last + 1])
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the player has seen enough
 
 
 @pytest.fixture
