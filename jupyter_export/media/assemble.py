@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -183,8 +184,6 @@ def _audio(
         copied = copied_packets(source, audio.facts.index, audio.start, audio.end)
     else:
         file = stack.enter_context(open_segment(cache.path(audio.id)))
-        if not file.streams.audio:
-            return []
         stream = file.streams.audio[0]
         base = stream.time_base
         assert base is not None
@@ -193,8 +192,11 @@ def _audio(
             for packet in file.demux(stream)
             if packet.pts is not None
         )
+    first = next(iter(copied), None)
+    if first is None:
+        return []  # the source is silent in this range; an empty track would confuse players
     target = container.add_stream_from_template(stream)
-    return [_timed_audio(copied, target)]
+    return [_timed_audio(chain([first], copied), target)]
 
 
 def _timed_audio(

@@ -58,13 +58,13 @@ class SegmentCache:
         self.remove(id)
         return None
 
-    def has(self, id: str) -> bool:
-        """Whether the file is there with the right length; `find` compares the checksum, too."""
+    def peek(self, id: str) -> Entry | None:
+        """The entry, if its file is there with the right length; `find` checks the sum, too."""
         try:
             entry = Entry(**json.loads(self._proof(id).read_text()))
-            return self.path(id).stat().st_size == entry.bytes
+            return entry if self.path(id).stat().st_size == entry.bytes else None
         except (OSError, ValueError, TypeError):
-            return False
+            return None
 
     def put(self, id: str, make: Callable[[Path], int]) -> Entry:
         """Have `make` write the file (it returns the number of frames), then take it in.

@@ -109,7 +109,7 @@ class Connection:
         if "CERTIFICATE_VERIFY_FAILED" in text:
             return ServerUnreachable(
                 f"The certificate of {self.server.url} is not trusted.",
-                "Give verify= the path of its certificate, or verify=False on a network you trust.",
+                "Name its certificate in SSL_CERT_FILE, or give verify=False (`--insecure`) if you trust it.",
             )
         return ServerUnreachable(
             f"The Jupyter server at {self.server.url} does not answer ({text.rstrip('.')}).",
