@@ -175,6 +175,7 @@ def _video(
 def _audio(
     plan: Plan, cache: SegmentCache, container: OutputContainer, stack: contextlib.ExitStack
 ) -> list[Iterator[_Timed]]:
+    """The audio track; none where the source is silent: an empty one would confuse players."""
     audio = plan.audio
     assert audio is not None
     if audio.id is None:
@@ -183,6 +184,9 @@ def _audio(
         assert isinstance(stream, AudioStream)
         copied = copied_packets(source, audio.facts.index, audio.start, audio.end)
     else:
+        entry = cache.peek(audio.id)
+        if entry is not None and not entry.frames:
+            return []
         file = stack.enter_context(open_segment(cache.path(audio.id)))
         stream = file.streams.audio[0]
         base = stream.time_base
@@ -194,7 +198,7 @@ def _audio(
         )
     first = next(iter(copied), None)
     if first is None:
-        return []  # the source is silent in this range; an empty track would confuse players
+        return []
     target = container.add_stream_from_template(stream)
     return [_timed_audio(chain([first], copied), target)]
 
