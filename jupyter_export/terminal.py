@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, TextIO
 
@@ -84,8 +85,10 @@ class Bar:
 
 def _width(file: TextIO | None) -> dict[str, Any]:
     """How tqdm learns the width: from the terminal, unless that does not know its own."""
-    if file is not None and os.get_terminal_size(file.fileno()).columns == 0:
-        return {"ncols": 80}
+    if file is not None:
+        with contextlib.suppress(OSError):
+            if os.get_terminal_size(file.fileno()).columns == 0:
+                return {"ncols": 80}
     return {"dynamic_ncols": True}
 
 

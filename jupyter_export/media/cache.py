@@ -124,7 +124,9 @@ class SegmentCache:
         for path, used, size in entries:
             passing = path.suffix in {".part", ".plan"}
             stale = passing and used < time.time() - _DAY
-            if stale or (not passing and total > limit_bytes and path.stem not in keep):
+            if path.stem in keep:
+                continue
+            if stale or (not passing and total > limit_bytes):
                 with contextlib.suppress(OSError):
                     path.unlink()
                 with contextlib.suppress(OSError):

@@ -72,6 +72,11 @@ class Connection:
                 if tries <= 0:
                     raise self._unreachable(error) from None
                 time.sleep(RETRY_SECONDS)
+            except (TypeError, ValueError) as error:
+                raise SpecError(
+                    f"The spec cannot be written as JSON: {error}.",
+                    "Use plain numbers, texts, lists and dicts; no NaN.",
+                ) from None
         if response.is_success:
             return response
         raise self._error(response)
