@@ -114,7 +114,7 @@ class Connection:
         if "CERTIFICATE_VERIFY_FAILED" in text:
             return ServerUnreachable(
                 f"The certificate of {self.server.url} is not trusted.",
-                "Name its certificate in SSL_CERT_FILE, or give verify=False (`--insecure`) if you trust it.",
+                "Name its certificate in SSL_CERT_FILE; or give verify=False (`--insecure`).",
             )
         return ServerUnreachable(
             f"The Jupyter server at {self.server.url} does not answer ({text.rstrip('.')}).",
