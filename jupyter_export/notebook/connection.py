@@ -72,6 +72,11 @@ class Connection:
                 if tries <= 0:
                     raise self._unreachable(error) from None
                 time.sleep(RETRY_SECONDS)
+            except (TypeError, ValueError) as error:
+                raise SpecError(
+                    f"The spec cannot be written as JSON: {error}.",
+                    "Use plain numbers, texts, lists and dicts; no NaN.",
+                ) from None
         if response.is_success:
             return response
         raise self._error(response)
@@ -109,7 +114,7 @@ class Connection:
         if "CERTIFICATE_VERIFY_FAILED" in text:
             return ServerUnreachable(
                 f"The certificate of {self.server.url} is not trusted.",
-                "Give verify= the path of its certificate, or verify=False on a network you trust.",
+                "Name its certificate in SSL_CERT_FILE; or give verify=False (`--insecure`).",
             )
         return ServerUnreachable(
             f"The Jupyter server at {self.server.url} does not answer ({text.rstrip('.')}).",

@@ -104,8 +104,8 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
     lists the segments to render again, and nothing is written.
     """
     made, cache = _plan(params)
-    missing = [i for i, segment in enumerate(made.segments) if not cache.has(segment.id)]
-    if missing or (made.audio and made.audio.id and not cache.has(made.audio.id)):
+    missing = [i for i, segment in enumerate(made.segments) if not cache.peek(segment.id)]
+    if missing or (made.audio and made.audio.id and not cache.peek(made.audio.id)):
         return {"missing": missing}
 
     def on_progress(fraction: float) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from datetime import datetime
@@ -14,6 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from server_support import RunningServer, clip, eventually
+from traitlets.config import Config
+
+from jupyter_export.app import ExportApp
 
 Start = Callable[..., RunningServer]
 LONG = {
@@ -55,6 +60,16 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_environment(
     server.settings["ExportApp.max_concurrent_exports"] = 7
     server.start()
     assert limit(server) == 7
+
+
+def test_what_is_configured_wins_over_the_environment_in_any_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JUPYTER_EXPORT_MAX_CONCURRENT_EXPORTS", "2")
+    monkeypatch.setenv("JUPYTER_EXPORT_FORCE_CPU", "1")
+    app = ExportApp(config=Config(ExportApp={"max_concurrent_exports": 5}), max_attempts=9)
+    assert (app.max_concurrent_exports, app.force_cpu, app.max_attempts) == (5, True, 9)
+    assert app.data_dir == "", "Jupyter's own data folder is not where the jobs are kept"
 
 
 def test_the_store_lies_below_jupyters_data_folder(own_server: Start) -> None:
@@ -135,6 +150,10 @@ def test_stopping_while_an_export_runs_leaves_no_process_and_no_part_file(
     assert server.process.returncode == 0
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in running), seconds=10)
     assert [file.name for file in server.root.iterdir()] == ["timecode_720p30.mp4"]
+    # Put back in order, and not left to the recovery of a crash.
+    (store,) = Path(server.environment["JUPYTER_DATA_DIR"]).rglob("jobs.sqlite")
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        assert database.execute("select id, state from job").fetchall() == [(id, "queued")]
     server.start()
     assert server.job(id)["state"] in {"queued", "running"}, "the export was forgotten"
 
