@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
 from typing import Any, Self
 
 from server_support import RunningServer
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -38,9 +40,12 @@ class Listener:
             "max_size": None,
             **options,
         }
-        self.socket = connect(url, **options)
+        self._open = contextlib.ExitStack()
+        self.socket = self._open.enter_context(connect(url, **options))
         if hello:
-            self.say({"type": "hello", "epoch": self.epoch, "since": self.seq})
+            # Who is turned away may be so before the first word.
+            with contextlib.suppress(ConnectionClosed):
+                self.say({"type": "hello", "epoch": self.epoch, "since": self.seq})
         return self
 
     def say(self, message: Any) -> None:
@@ -100,6 +105,10 @@ class Listener:
         """A job's state, as far as this client knows."""
         return str(self.jobs[id]["state"]) if id in self.jobs else ""
 
+    def place(self, id: str) -> int | None:
+        """A job's place in the line, as far as this client knows."""
+        return self.jobs[id]["queue_position"] if id in self.jobs else None
+
     def events(self) -> list[str]:
         """The names of the events since the last connect."""
         return [m["event"] for m in self.heard if m["type"] == "event"]
@@ -110,5 +119,5 @@ class Listener:
 
     def close(self) -> None:
         if self.socket is not None:
-            self.socket.close()
+            self._open.close()
             self.socket = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +31,8 @@ __all__ = ["SUBPROTOCOL", "FeedHandler"]
 SUBPROTOCOL = "v1.feed.jupyter-export"
 #: A hello has a tenth of this.
 MAX_MESSAGE_BYTES = 4096
+#: What may wait in the kernel for a client.
+UNSENT_BYTES = 65_536
 #: A close frame has room for this.
 MAX_REASON_BYTES = 120
 
@@ -96,6 +100,7 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.close(Close.STOPPING, "The server stops.")
         elif self.ws_connection is not None:
             self.set_nodelay(True)
+            _keep_little_in_the_kernel(self.ws_connection.stream.socket)
             self.heard_at = time.monotonic()
             self.outbox = Outbox(hub.journal)
             self._hub = hub
@@ -165,6 +170,14 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self._writing = False
         if self._hub is not None:
             self._hub.wake()
+
+
+def _keep_little_in_the_kernel(connection: socket.socket) -> None:
+    """Else megabytes of old news wait there for a slow client, and none of them can be dropped."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
 
 def _reason(text: str) -> str:
