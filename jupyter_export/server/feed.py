@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -100,7 +101,8 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.close(Close.STOPPING, "The server stops.")
         elif self.ws_connection is not None:
             self.set_nodelay(True)
-            _keep_little_in_the_kernel(self.ws_connection.stream.socket)
+            if self.ws_connection.stream is not None:
+                _keep_little_in_the_kernel(self.ws_connection.stream.socket)
             self.heard_at = time.monotonic()
             self.outbox = Outbox(hub.journal)
             self._hub = hub
@@ -139,7 +141,7 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Whether all that was sent has left this process."""
         return not self._writing and self.ws_connection is not None
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: Iterable[bytes]) -> None:
         """Write whole frames.
 
         Not by `write_message`, which would make a frame, a task and a copy per client and message:
@@ -149,7 +151,8 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         if stream is None:
             return  # on_close follows
         try:
-            written = stream.write(frames)
+            for some in frames:
+                written = stream.write(some)
         except StreamClosedError:
             return  # on_close follows
         if not written.done():

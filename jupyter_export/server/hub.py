@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from ..errors import ExportError
@@ -65,7 +65,7 @@ class FeedClient(Protocol):
         """Whether all that was sent has left this process."""
         ...
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: Iterable[bytes]) -> None:
         """Write whole WebSocket frames; `Hub.wake` when a slow client has taken them."""
         ...
 

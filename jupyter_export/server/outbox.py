@@ -19,6 +19,8 @@ OUTBOX = 256
 BATCH = 64
 #: Events that a snapshot may be behind; every client gets it until then.
 SNAPSHOT_LAG = 64
+#: Parts with more bytes than this are not copied to be written together with others.
+LARGE = 2**15
 #: Whoever may get events, and whoever gets a snapshot, must find all that follow it.
 KEPT = OUTBOX + 2 * SNAPSHOT_LAG
 
@@ -187,10 +189,11 @@ class Outbox:
         self._seq = since if known and since is not None else 0
         self._version = 0
 
-    def take(self) -> bytes:
-        """What to write now; empty when there is nothing, or only a snapshot could follow.
+    def take(self) -> tuple[bytes, ...]:
+        """What to write now; nothing when there is nothing, or only a snapshot could follow.
 
-        To be called only when all that it gave before has been written.
+        To be called only when all that it gave before has been written. What is large is the very
+        object that other clients get.
         """
         parts: list[bytes] = []
         if self.pings:
@@ -202,7 +205,19 @@ class Outbox:
         self.messages += len(parts)
         if self._seq is not None:
             parts.extend(self._news(self._seq))
-        return b"".join(parts) if len(parts) != 1 else parts[0]
+        if len(parts) <= 1:
+            return tuple(parts)
+        joined: list[bytes] = []
+        small: list[bytes] = []
+        for part in parts:
+            if len(part) <= LARGE:
+                small.append(part)
+                continue
+            joined += (b"".join(small), part) if small else (part,)
+            small = []
+        if small:
+            joined.append(b"".join(small))
+        return tuple(joined)
 
     def _news(self, seq: int) -> Iterable[bytes]:
         journal = self._journal

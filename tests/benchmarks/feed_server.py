@@ -43,6 +43,7 @@ class Pool(FileExecutor):
         pass
 
     async def _dawdle(self, _: Any) -> None:
+        self.tasks.clear()  # else this would be what grows
         await asyncio.sleep(random.uniform(0.1, 0.5))
 
 

@@ -195,10 +195,29 @@ class Swarm:
         self.connections = self.gaps = 0
         self.messages: dict[str, int] = {}
         self.closes: dict[int, int] = {}
-        self.heard_at = 0.0
+        self.heard_at = self.seconds = 0.0
+        self.idle: list[float] = []
         self.clients = [Client(self, n) for n in range(clients)]
 
+    async def _idle_lag(self) -> None:
+        """How late this machine wakes a process that does nothing, for comparison."""
+        program = (
+            "import time, json, sys\n"
+            "lags = []\n"
+            "end = time.monotonic() + float(sys.argv[1])\n"
+            "while time.monotonic() < end:\n"
+            "    began = time.perf_counter(); time.sleep(0.01)\n"
+            "    lags.append(time.perf_counter() - began - 0.01)\n"
+            "lags.sort(); print(lags[len(lags) * 99 // 100] * 1e3, lags[-1] * 1e3)\n"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(self.seconds), stdout=asyncio.subprocess.PIPE
+        )
+        self.idle = [float(x) for x in (await process.communicate())[0].split()]
+
     async def run(self, seconds: float) -> dict[str, Any]:
+        self.seconds = seconds
+        idle = asyncio.create_task(self._idle_lag())
         tasks = [asyncio.create_task(client.live()) for client in self.clients]
         await asyncio.sleep(seconds)
         self.final = True
@@ -222,6 +241,7 @@ class Swarm:
                 query["before"] = page["next"]
         for task in tasks:
             task.cancel()
+        await idle
         wrong = [self._differs(client, truth, health["seq"]) for client in self.clients]
         return {
             "clients": len(self.clients),
@@ -234,6 +254,7 @@ class Swarm:
             "messages": self.messages,
             "closes": self.closes,
             "cpu": time.process_time(),
+            "idle_lag_ms": {"p99": self.idle[0], "max": self.idle[1]},
         }
 
     def _differs(self, client: Client, truth: dict[str, Any], seq: int) -> str:
