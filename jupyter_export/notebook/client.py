@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import os
-import time
 import uuid
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
-from ..errors import Cancelled, ExportError, InternalError, ServerUnreachable
-from ..job import FINISHED, State
+from ..job import State
 from ..spec import ExportSpec
 from .connection import Connection, open_connection
+from .follow import Following
+from .handle import JobHandle
 from .paths import project_name, translate
 
 __all__ = ["Client", "JobHandle", "connect"]
 
-#: Seconds between two looks at a job that is waited for.
-POLL_SECONDS = 0.5
-#: Seconds without an answer until waiting gives up: a server restart takes less.
-PATIENCE_SECONDS = 60.0
 #: Jobs asked for at once.
 PAGE = 200
 
@@ -122,6 +117,19 @@ class Client:
         """
         return JobHandle(self._connection, self._connection.call("GET", f"jobs/{id}"))
 
+    def follow(self, since: tuple[str, int] | None = None) -> Following:
+        """Everything that happens from now on, as it happens; see `Following`.
+
+        The first message is a ``snapshot``. With `since`, the `position` of an earlier one, it
+        goes on there: with the events that were missed, or a snapshot when they were too many.
+
+            with client.follow() as feed:
+                for message in feed:
+                    if message["type"] == "event":
+                        print(message["event"], message["job"]["output"])
+        """
+        return Following(self._connection, since)
+
     def projects(self) -> list[dict[str, Any]]:
         """The projects, each with its jobs counted and whether it is complete."""
         projects: list[dict[str, Any]] = self._connection.call("GET", "projects")["projects"]
@@ -161,131 +169,3 @@ class Client:
         given = {name: value for name, value in query.items() if value is not None}
         answer: dict[str, Any] = self._connection.call("GET", path, params=given)
         return answer
-
-
-class JobHandle:
-    """A job as the server last described it; `refresh` asks again."""
-
-    def __init__(self, connection: Connection, json: dict[str, Any]) -> None:
-        self._connection = connection
-        self.json = json
-        """The whole job, as REST gives it."""
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return str(self.json["id"])
-
-    @property
-    def state(self) -> State:
-        """Where the job is in its life."""
-        return State(self.json["state"])
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """``{phase, frames, total_frames, percent, fps, eta_s}``."""
-        progress: dict[str, Any] = self.json["progress"]
-        return progress
-
-    @property
-    def output(self) -> str:
-        """The output's path, relative to the server's root."""
-        return str(self.json["output"])
-
-    @property
-    def error(self) -> ExportError | None:
-        """What the job ended with, or what its next retry is for."""
-        error = self.json.get("error")
-        return ExportError.from_json(error) if error else None
-
-    def refresh(self) -> JobHandle:
-        """Ask the server how the job is."""
-        self.json = self._connection.call("GET", f"jobs/{self.id}")
-        return self
-
-    def wait(
-        self,
-        timeout: float | None = None,
-        *,
-        progress: bool = True,
-        file: TextIO | None = None,
-    ) -> JobHandle:
-        """Return when the job is completed; `timeout` is in seconds.
-
-        The progress is shown below the cell, or in `file`, such as a terminal or a log. A server
-        that restarts meanwhile is waited for. Interrupting this leaves the job alone.
-
-        Raises:
-            ExportError: what the job failed with; `Cancelled` when somebody cancelled it.
-            TimeoutError: it was not finished in time; it goes on.
-        """
-        from ..terminal import Bar
-
-        started = time.monotonic()
-        with Bar(self.output, file=file, enabled=progress) as bar:
-            heard = started
-            while True:
-                try:
-                    self.refresh()
-                    heard = time.monotonic()
-                except ServerUnreachable:
-                    if time.monotonic() - heard > PATIENCE_SECONDS:
-                        raise
-                bar.show(self.json)
-                if self.state in FINISHED:
-                    break
-                left = None if timeout is None else timeout - (time.monotonic() - started)
-                if left is not None and left <= 0:
-                    raise TimeoutError(
-                        f"The export of {self.output} was not finished after {timeout:g} s; "
-                        "it goes on, and wait() can be called again."
-                    )
-                time.sleep(POLL_SECONDS if left is None else min(POLL_SECONDS, left))
-        if self.state is State.CANCELLED:
-            raise Cancelled(
-                f"The export of {self.output} was cancelled.", "Call retry() to queue it again."
-            )
-        if self.state is State.FAILED:
-            raise self.error or InternalError(f"The export of {self.output} failed.")
-        return self
-
-    def cancel(self) -> JobHandle:
-        """End the job and leave no part of its output."""
-        return self._act("cancel")
-
-    def retry(self) -> JobHandle:
-        """Queue a failed or cancelled job again; finished segments are reused."""
-        return self._act("retry")
-
-    def pause(self) -> JobHandle:
-        """Stop working on the job until `resume`."""
-        return self._act("pause")
-
-    def resume(self) -> JobHandle:
-        """Go on with a paused job."""
-        return self._act("resume")
-
-    def log(self) -> str:
-        """What the job and its libraries wrote while it ran."""
-        return self._connection.text(f"jobs/{self.id}/log")
-
-    def __repr__(self) -> str:
-        percent = f" {self.progress['percent']:.0f}%" if self.state is State.RUNNING else ""
-        return f"<export {self.id} {self.output!r} {self.state}{percent}>"
-
-    def _repr_html_(self) -> str:
-        text = [f"<b>{html.escape(self.output)}</b> {html.escape(self.state)}"]
-        if self.state is State.RUNNING:
-            text.append(
-                f'<progress max="100" value="{float(self.progress["percent"]):.2f}"></progress>'
-            )
-        if self.error is not None:
-            text.append(html.escape(str(self.error)))
-        return f"<div>{' '.join(text)}</div>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
-    def _act(self, action: str) -> JobHandle:
-        self.json = self._connection.call("POST", f"jobs/{self.id}/{action}")
-        return self

@@ -24,6 +24,8 @@ class Connection:
 
     def __init__(self, server: Server, *, verify: bool | str = True) -> None:
         self.server = server
+        self.trust = _trust(verify)
+        """True, False, or the TLS context with the certificates to trust."""
         headers = {"Accept": "application/json, application/problem+json"}
         if server.token:
             headers["Authorization"] = f"token {server.token}"
@@ -34,7 +36,7 @@ class Connection:
             headers=headers,
             timeout=TIMEOUT,
             transport=transport,
-            verify=_trust(verify),
+            verify=self.trust,
             # A proxy for the outside world cannot reach a server on this machine.
             mounts=dict.fromkeys(("http://", "https://", "all://")) if local else None,
         )

@@ -30,6 +30,8 @@ PROGRESS_SECONDS = 0.25
 #: Seconds between two pings of ours, and of a client's silence until it counts as gone.
 PING_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
+#: Seconds for which newcomers share a snapshot and the events that followed it.
+SNAPSHOT_SECONDS = 1.0
 #: Seconds until the line is looked at again: time alone changes it, too.
 LINE_SECONDS = 2.0
 #: Waiting jobs whose places are told in one second.
@@ -218,6 +220,8 @@ class Hub:
             head = _encode({"type": "snapshot", "epoch": self.journal.epoch, "seq": seq})
             text = f'{head[:-1]},"jobs":[{",".join(jobs)}],"queue":{_encode(queue)}}}'
             self.journal.snapshot(seq, text)
+            # What happened long before a client came must not reach it as news.
+            asyncio.get_running_loop().call_later(SNAPSHOT_SECONDS, self.journal.age)
         self._wake.set()
 
     # Time

@@ -54,6 +54,7 @@ class Journal:
         self._events: deque[bytes] = deque(maxlen=KEPT)
         self._joined: dict[int, tuple[int, bytes]] = {}
         self._snapshot: tuple[int, bytes] | None = None
+        self._fresh = False
         self._running: set[str] = set()
         self._heard: dict[str, bytes] = {}
         self._progress: dict[str, tuple[int, bytes]] = {}
@@ -117,7 +118,12 @@ class Journal:
         if not 0 <= self.seq - seq <= len(self._events):
             return False
         self._snapshot = (seq, frame(text))
+        self._fresh = True
         return True
+
+    def age(self) -> None:
+        """The snapshot is no longer of this moment: it is of use only if nothing has happened."""
+        self._fresh = False
 
     def covers(self, seq: int) -> bool:
         """Whether all events after `seq` are here."""
@@ -138,7 +144,7 @@ class Journal:
         if (
             known is not None
             and known[0] >= least
-            and self.seq - known[0] <= SNAPSHOT_LAG
+            and self.seq - known[0] <= (SNAPSHOT_LAG if self._fresh else 0)
             and self.covers(known[0])
         ):
             return known

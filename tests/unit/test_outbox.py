@@ -113,6 +113,7 @@ steps = st.one_of(
     st.tuples(st.just("release")),
     st.tuples(st.just("place"), st.dictionaries(ids, st.integers(1, 9))),
     st.tuples(st.just("snapshot")),
+    st.tuples(st.just("age")),
     st.tuples(st.just("read")),
     st.tuples(st.just("reconnect")),
 )
@@ -139,6 +140,8 @@ def test_every_reader_ends_with_the_truth_and_never_sees_a_gap(plan: list[Any]) 
                 truth.place(values[0])
             case "snapshot":
                 truth.snapshot()
+            case "age":
+                truth.journal.age()
             case "read":
                 reader.read()
             case "reconnect":
@@ -194,6 +197,22 @@ def test_all_readers_share_the_bytes_of_events_and_snapshots() -> None:
     truth.event("d", "queued")
     (first,), (second,) = (reader.outbox.take() for reader in readers)
     assert first is second and len(unframe(first)) == 2
+
+
+def test_what_happened_long_before_a_reader_came_does_not_reach_it_as_news() -> None:
+    truth = Truth()
+    truth.event("a", "running")
+    truth.snapshot()
+    truth.journal.age()
+    early = Reader(truth)
+    early.reconnect(truth)
+    assert early.read() == 1, "nothing has happened since: it is as good as new"
+    truth.event("a", "done")
+    late = Reader(truth)
+    late.reconnect(truth)
+    assert late.read() == 0 and truth.journal.snapshot_wanted
+    truth.snapshot()
+    assert late.read() == 1 and late.jobs == truth.jobs
 
 
 def test_another_store_or_a_number_from_the_future_means_a_snapshot() -> None:
