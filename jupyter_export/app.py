@@ -20,6 +20,7 @@ from .errors import ExportError, InternalError, QueueBusy
 from .hardware.choice import Encoders
 from .metrics import Tally
 from .queue.service import Exports
+from .server.hub import Hub
 from .server.routes import handlers
 from .settings import Settings
 from .workers.pool import LocalPool
@@ -56,6 +57,7 @@ class ExportApp(Settings, ExtensionApp):
         self._started: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._tally = Tally()
+        self._hub = Hub()
 
     def initialize_settings(self) -> None:
         """Build the queue and its workers; nothing runs yet."""
@@ -95,6 +97,15 @@ class ExportApp(Settings, ExtensionApp):
             raise QueueBusy("Exports have not started yet.", "Try again in a moment.")
         return self.exports
 
+    async def feed(self) -> Hub:
+        """The feed, once the queue has started.
+
+        Raises:
+            QueueBusy: it cannot work on this server.
+        """
+        await self.ready()
+        return self._hub
+
     def current_activity(self) -> int:
         """How many exports run: a server with any is not shut down as idle."""
         return self._tally.running
@@ -114,6 +125,7 @@ class ExportApp(Settings, ExtensionApp):
             task.cancel()
         self._started = None
         limit = self.stop_grace_seconds + STOP_MARGIN_SECONDS
+        await _within(limit, "the feed", self._hub.close())
         if self.exports is not None and self.pool is not None:
             await _within(2 * limit, "the queue", self.exports.stop())
             await _within(limit, "the workers", self.pool.close())
@@ -123,6 +135,7 @@ class ExportApp(Settings, ExtensionApp):
         try:
             exports.listeners += [self._tally.hear, self._note_activity]
             await exports.start()
+            await self._hub.start(exports)
         except ExportError as error:
             self.refusal = error
             log.error("no exports: %s", error)
