@@ -25,6 +25,7 @@ from .line import Line
 from .lock import SchedulerLock
 from .logs import JobLogs
 from .order import EncoderChooser
+from .pictures import Pictures
 from .runner import Means
 from .scheduler import Scheduler, Sweep
 from .snapshot import count, take
@@ -64,6 +65,7 @@ class Exports:
         self._line = Line(self._database, settings)
         self._executor = executor
         self._encoders = encoders
+        self._pictures = Pictures(self.root, settings, executor)
         self._view = View(self._line)
         self.listeners = self._view.listeners
         """Who hears of events and progress; add and remove at will."""
@@ -297,6 +299,22 @@ class Exports:
     async def places(self) -> dict[str, Place]:
         """Where each queued job stands now, and what it waits for."""
         return (await self._line.decide()).places
+
+    async def thumbnail(self, id: str) -> bytes:
+        """A picture of what the job exports, as JPEG.
+
+        Raises:
+            JobNotFound, SourceError, PathError: there is none.
+        """
+        return await self._pictures.of_source(await self._database.call(Store.get, id))
+
+    async def poster(self, id: str) -> bytes:
+        """A picture of what the job has made, as JPEG.
+
+        Raises:
+            JobNotFound, IllegalMove, SourceError, PathError: there is none, or not yet.
+        """
+        return await self._pictures.of_output(await self._database.call(Store.get, id))
 
     async def log(self, id: str) -> str:
         """The end of a job's log, at most 256 KiB.

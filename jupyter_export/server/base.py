@@ -67,6 +67,11 @@ class ExportHandler(APIHandler):
         self.set_status(status)
         self.finish(json.dumps(value))
 
+    def picture(self, jpeg: bytes) -> None:
+        """Answer with a picture; a page that has it already (by its ETag) is told so instead."""
+        self.set_header("Cache-Control", "private, no-cache")
+        self.finish(jpeg, set_content_type="image/jpeg")
+
     def body(self, model: type[ModelT]) -> ModelT:
         """The request's body as `model`.
 

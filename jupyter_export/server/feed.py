@@ -101,8 +101,7 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.close(Close.STOPPING, "The server stops.")
         elif self.ws_connection is not None and self.ws_connection.stream is not None:
             self.set_nodelay(True)
-            if self.ws_connection.stream is not None:
-                _keep_little_in_the_kernel(self.ws_connection.stream.socket)
+            _keep_little_in_the_kernel(self.ws_connection.stream.socket)
             self.heard_at = time.monotonic()
             self.outbox = Outbox(hub.journal)
             self._hub = hub

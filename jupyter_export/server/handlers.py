@@ -25,11 +25,13 @@ __all__ = [
     "JobsHandler",
     "LogHandler",
     "OpenAPIHandler",
+    "PosterHandler",
     "ProjectsHandler",
     "QueueActionHandler",
     "QueueHandler",
     "RecentHandler",
     "SpecSchemaHandler",
+    "ThumbnailHandler",
     "UnknownHandler",
 ]
 
@@ -173,6 +175,30 @@ class LogHandler(ExportHandler):
         """Show what a job and its libraries wrote."""
         exports = await self.exports()
         self.finish(await exports.log(id), set_content_type="text/plain; charset=utf-8")
+
+
+class ThumbnailHandler(ExportHandler):
+    """A picture of what a job exports."""
+
+    @operation("image/jpeg", errors=(404, 422))
+    @web.authenticated
+    @authorized
+    async def get(self, id: str) -> None:
+        """Show the first frame that a job takes from its source, at most 320 pixels wide."""
+        exports = await self.exports()
+        self.picture(await exports.thumbnail(id))
+
+
+class PosterHandler(ExportHandler):
+    """A picture of what a job has made."""
+
+    @operation("image/jpeg", errors=(404, 409, 422))
+    @web.authenticated
+    @authorized
+    async def get(self, id: str) -> None:
+        """Show the first frame of the finished file, at most 320 pixels wide."""
+        exports = await self.exports()
+        self.picture(await exports.poster(id))
 
 
 class ProjectsHandler(ExportHandler):

@@ -112,7 +112,7 @@ def _content(answer: type[BaseModel] | str | None) -> dict[str, Any]:
     if answer is None:
         return {}
     if isinstance(answer, str):
-        kind = "string" if answer.startswith("text/") else "object"
+        kind = "string" if answer.startswith(("text/", "image/")) else "object"
         return {"content": {answer: {"schema": {"type": kind}}}}
     return {"content": {"application/json": {"schema": _reference(answer)}}}
 

@@ -45,6 +45,8 @@ ROUTES: tuple[Route, ...] = (
     Route("jobs/recent", h.RecentHandler),
     Route("jobs/{id}", h.JobHandler),
     Route("jobs/{id}/log", h.LogHandler),
+    Route("jobs/{id}/thumbnail", h.ThumbnailHandler),
+    Route("jobs/{id}/poster", h.PosterHandler),
     Route(
         "jobs/{id}/{action}",
         h.ActionHandler,

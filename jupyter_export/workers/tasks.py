@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from ..media.plan import Plan, make_plan
 from ..media.probe import probe
 from ..media.reader import Reader
 from ..media.render import render_segment
+from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, parse
 from .context import TaskContext
@@ -118,6 +120,12 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
     _check_unchanged(made.source)
     _close_readers()
     return asdict(assemble(made, cache, Path(params["part"]), on_progress))
+
+
+def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
+    """A frame as JPEG in base 64: ``{root, path, allow_hidden, start, width}``."""
+    path = resolve_source(Path(params["root"]), params["path"], allow_hidden=params["allow_hidden"])
+    return {"jpeg": base64.b64encode(still(path, params["start"], params["width"])).decode()}
 
 
 def make_plan_of(
@@ -220,4 +228,5 @@ TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "render": render,
     "audio": audio,
     "assemble": assemble_part,
+    "still": one_still,
 }
