@@ -1,0 +1,48 @@
+/** Which endings to announce: each once, those missed while away on return, none twice. */
+
+import type { Acks } from './acks';
+import type { Session } from './session';
+import type { Change } from './store';
+import type { Job } from './types';
+
+export interface Announcement {
+  jobs: Job[];
+  /** It happened while nobody here could see it. */
+  late: boolean;
+}
+
+/** Call `tell` for what ends from now on, and for what ended while away. Returns the undo. */
+export function announce(
+  session: Session,
+  acks: Acks,
+  tell: (announcement: Announcement) => void
+): () => void {
+  let waiting: Change[] = [];
+  const life = new AbortController();
+  const show = () => {
+    // A hidden page would announce to nobody; the page that is looked at does it.
+    if (globalThis.document?.visibilityState === 'hidden') return;
+    const changes = waiting;
+    waiting = [];
+    const late = changes.filter(c => c.late && acks.claim(c.job)).map(c => c.job);
+    if (late.length) tell({ jobs: late, late: true });
+    for (const { job, late } of changes) {
+      if (!late && acks.claim(job)) tell({ jobs: [job], late: false });
+    }
+  };
+  const undo = session.store.onChange(changes => {
+    const ended = changes.filter(
+      ({ job }) => job.finished_at && (job.state === 'completed' || job.state === 'failed')
+    );
+    if (changes.some(c => c.late) && !acks.known) {
+      acks.begin(ended.filter(c => c.late).map(c => c.job));
+    }
+    waiting.push(...ended);
+    show();
+  });
+  globalThis.document?.addEventListener('visibilitychange', show, { signal: life.signal });
+  return () => {
+    undo();
+    life.abort();
+  };
+}

@@ -1,0 +1,186 @@
+/** One job: what it is, how far it is, and what can be done with it. */
+
+import { useComputed } from '@preact/signals';
+import { Component } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+
+import { usePanel } from './context';
+import { Details } from './details';
+import { clock, percentOf, progressText, stateText } from './format';
+import { IconButton } from './icons';
+import { Picture } from './picture';
+import type { Entry } from './store';
+import { isLive, isRunning, nameOf, type Job } from './types';
+
+function Row({ entry }: { entry: Entry }) {
+  const { trans, selected, unfolded } = usePanel();
+  const job = entry.job.value;
+  const name = nameOf(job);
+  const isSelected = useComputed(() => selected.value === entry.id).value;
+  const isUnfolded = useComputed(() => unfolded.value.has(entry.id)).value;
+  const element = useRef<HTMLLIElement>(null);
+  useEffect(() => {
+    if (isSelected) element.current?.scrollIntoView?.({ block: 'nearest' });
+  }, [isSelected]);
+  const toggle = () => {
+    const next = new Set(unfolded.peek());
+    if (!next.delete(job.id)) next.add(job.id);
+    unfolded.value = next;
+    selected.value = job.id;
+  };
+  return (
+    <li
+      ref={element}
+      class="jpx-Row"
+      data-job={job.id}
+      data-state={job.paused && isLive(job) ? 'paused' : job.state}
+      data-selected={isSelected || undefined}
+      tabIndex={0}
+      aria-label={`${name}, ${stateText(job, trans)}`}
+      onClick={() => (selected.value = job.id)}
+      onKeyDown={event => {
+        if (event.target !== event.currentTarget) return;
+        if (event.key === 'Enter' || event.key === ' ') {
+          event.preventDefault();
+          toggle();
+        }
+      }}
+    >
+      <Picture job={job} />
+      <div class="jpx-Main">
+        <div class="jpx-Title">
+          <span class="jpx-Name" title={job.output}>
+            {name}
+          </span>
+          <span class="jpx-State">{stateText(job, trans)}</span>
+        </div>
+        <Meta job={job} />
+        {isRunning(job) && <Bar entry={entry} name={name} />}
+        <Waiting job={job} />
+        {job.error && (
+          <p class="jpx-Error">
+            {job.error.detail} {job.error.advice && <span>{job.error.advice}</span>}
+          </p>
+        )}
+      </div>
+      <Actions entry={entry} isUnfolded={isUnfolded} toggle={toggle} />
+      {isUnfolded && <Details entry={entry} />}
+    </li>
+  );
+}
+
+/** Drawn again only when its own signals change, whatever happens around it. */
+export class JobRow extends Component<{ entry: Entry }> {
+  override shouldComponentUpdate({ entry }: { entry: Entry }) {
+    return entry !== this.props.entry;
+  }
+  render({ entry }: { entry: Entry }) {
+    return <Row entry={entry} />;
+  }
+}
+
+function Meta({ job }: { job: Job }) {
+  const { session, trans } = usePanel();
+  const complete = useComputed(
+    () => session.store.projects.value.get(job.project ?? '')?.complete
+  ).value;
+  return (
+    <div class="jpx-Meta">
+      <span>{job.kind}</span>
+      {job.project !== null && (
+        <span class="jpx-Project" data-complete={complete || undefined} title={trans.__('Project')}>
+          {job.project}
+          {complete && <b>{` ✓ ${trans.__('complete')}`}</b>}
+        </span>
+      )}
+      {job.encoder && <span title={job.encoder.reason}>{job.encoder.name}</span>}
+      {job.finished_at && <span>{clock(job.finished_at)}</span>}
+    </div>
+  );
+}
+
+function Bar({ entry, name }: { entry: Entry; name: string }) {
+  const { trans } = usePanel();
+  const progress = entry.progress.value;
+  const percent = percentOf(progress);
+  return (
+    <>
+      <div class="jpx-Bar">
+        <progress max={100} value={progress.percent} aria-label={`${name}: ${percent} %`} />
+        <span class="jpx-Percent">{percent} %</span>
+      </div>
+      <div class="jpx-Speed">{progressText(progress, trans)}</div>
+    </>
+  );
+}
+
+function Waiting({ job }: { job: Job }) {
+  const { trans } = usePanel();
+  if (job.state !== 'queued') return null;
+  const parts = [
+    job.queue_position !== null && trans.__('Place %1 in the queue', job.queue_position),
+    job.waiting_for
+  ].filter(Boolean);
+  return parts.length ? <div class="jpx-Waiting">{parts.join(' · ')}</div> : null;
+}
+
+function Actions(props: { entry: Entry; isUnfolded: boolean; toggle: () => void }) {
+  const { session, trans, attempt } = usePanel();
+  const job = props.entry.job.value;
+  const { rest, store } = session;
+  const live = isLive(job) && !job.cancel_requested;
+  const act = (label: string, action: 'cancel' | 'retry' | 'pause' | 'resume') =>
+    attempt(label, () => rest.act(job.id, action));
+  // Only who waits needs to know the line; the others are not drawn again when it moves.
+  const line =
+    job.state === 'queued'
+      ? store.active.value.filter(e => e.job.value.state === 'queued')
+      : [];
+  const place = line.indexOf(props.entry);
+  const move = (neighbour: Entry | undefined, step: 1 | -1) => {
+    if (!neighbour) return;
+    const priority = neighbour.job.peek().priority + step;
+    attempt(trans.__('Move'), () => rest.setPriority(job.id, Math.max(-1000, Math.min(1000, priority))));
+  };
+  return (
+    <div class="jpx-Actions">
+      {job.state === 'queued' && line.length > 1 && (
+        <>
+          <IconButton
+            icon="up"
+            label={trans.__('Earlier')}
+            disabled={place <= 0}
+            onClick={() => move(line[place - 1], 1)}
+          />
+          <IconButton
+            icon="down"
+            label={trans.__('Later')}
+            disabled={place === line.length - 1}
+            onClick={() => move(line[place + 1], -1)}
+          />
+        </>
+      )}
+      {live && job.paused && (
+        <IconButton icon="play" label={trans.__('Resume')} onClick={() => act(trans.__('Resume'), 'resume')} />
+      )}
+      {live && !job.paused && job.state !== 'publishing' && (
+        <IconButton icon="pause" label={trans.__('Pause')} onClick={() => act(trans.__('Pause'), 'pause')} />
+      )}
+      {live && job.state !== 'publishing' && (
+        <IconButton icon="cancel" label={trans.__('Cancel')} onClick={() => act(trans.__('Cancel'), 'cancel')} />
+      )}
+      {(job.state === 'failed' || job.state === 'cancelled') && (
+        <IconButton icon="retry" label={trans.__('Retry')} onClick={() => act(trans.__('Retry'), 'retry')} />
+      )}
+      {job.state === 'completed' && session.transport.fileUrl(job.output) && !props.isUnfolded && (
+        <IconButton icon="play" label={trans.__('Play')} onClick={props.toggle} />
+      )}
+      <IconButton
+        icon="more"
+        label={trans.__('Details')}
+        pressed={props.isUnfolded}
+        onClick={props.toggle}
+      />
+    </div>
+  );
+}
