@@ -15,13 +15,12 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Unicode
 
-from . import metrics
 from ._version import __version__
 from .errors import ExportError, InternalError, QueueBusy
 from .hardware.choice import Encoders
+from .metrics import Tally
 from .queue.service import Exports
 from .server.routes import handlers
-from .job import State
 from .settings import Settings
 from .workers.pool import LocalPool
 
@@ -56,10 +55,13 @@ class ExportApp(Settings, ExtensionApp):
         self.pool: LocalPool | None = None
         self._started: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._running = 0
+        self._tally = Tally()
 
     def initialize_settings(self) -> None:
         """Build the queue and its workers; nothing runs yet."""
+        assert self.serverapp is not None
+        # As Jupyter does with Tornado's: our lines go where the server's go, at its level.
+        logging.getLogger(__package__).parent = self.serverapp.log
         self.encoders = Encoders(self)
         root = _root_folder(self.serverapp.contents_manager)
         if root is None:
@@ -85,41 +87,41 @@ class ExportApp(Settings, ExtensionApp):
         Raises:
             QueueBusy: it cannot work on this server.
         """
+        if self._started is not None:
+            await asyncio.shield(self._started)
         if self.refusal is not None:
-            raise self.refusal
+            raise QueueBusy(self.refusal.detail, self.refusal.advice)
         if self._started is None or self.exports is None:
             raise QueueBusy("Exports have not started yet.", "Try again in a moment.")
-        await asyncio.shield(self._started)
-        if self.refusal is not None:
-            raise self.refusal
         return self.exports
 
     def current_activity(self) -> int:
         """How many exports run: a server with any is not shut down as idle."""
-        return self._running
+        return self._tally.running
 
     async def health(self) -> dict[str, Any]:
         """Whether exports work here: the queue's own health, or the reason why it has none."""
+        health: dict[str, Any] = {"version": __version__, "root": None, "problem": None}
+        try:
+            exports = await self.ready()
+            return {**health, "status": "ok", "root": str(exports.root), **await exports.health()}
+        except ExportError as error:
+            return {**health, "status": "refused", "problem": error.to_problem()}
 
     async def stop_extension(self) -> None:
         """Stop the queue and its workers; unfinished jobs go on after the next start."""
         for task in [*self._background, *([self._started] if self._started else [])]:
             task.cancel()
-        for part in (self.exports, self.pool):
-            if part is None:
-                continue
-            try:
-                async with asyncio.timeout(self.stop_grace_seconds + STOP_MARGIN_SECONDS):
-                    await (part.stop() if isinstance(part, Exports) else part.close())
-            except TimeoutError:
-                log.error("stopping the %s took too long; left", type(part).__name__)
-            except Exception:
-                log.exception("stopping the %s failed", type(part).__name__)
         self._started = None
+        limit = self.stop_grace_seconds + STOP_MARGIN_SECONDS
+        if self.exports is not None and self.pool is not None:
+            await _within(2 * limit, "the queue", self.exports.stop())
+            await _within(limit, "the workers", self.pool.close())
+        await _within(limit, "the trial encodes", self.encoders.close())
 
     async def _start(self, exports: Exports, pool: LocalPool) -> None:
         try:
-            await pool.start()
+            exports.listeners.append(self._tally.hear)
             await exports.start()
         except ExportError as error:
             self.refusal = error
@@ -129,34 +131,45 @@ class ExportApp(Settings, ExtensionApp):
             self.refusal = InternalError("Exports could not start.", "The server's log says why.")
             log.exception("no exports: the queue could not start")
             return
-        self._spawn(self._probe())
+        self._spawn(self._warm_up(pool))
         self._spawn(self._report_activity(exports))
 
-    async def _probe(self) -> None:
-        """Try the encoders now, so that the first export need not wait for it."""
+    async def _warm_up(self, pool: LocalPool) -> None:
+        """Start workers and try the encoders now, so that the first export need not wait."""
         try:
+            await pool.start()
             await self.encoders.report()
-        except ExportError as error:
-            log.warning("the encoders could not be tried: %s", error)
+        except (ExportError, OSError) as error:
+            log.warning("the first export will start slowly: %s", error)
 
     async def _report_activity(self, exports: Exports) -> None:
         """Keep the server, and the hub's culler, from taking a rendering server for idle."""
+        assert self.serverapp is not None
+        times = self.serverapp.web_app.settings["last_activity_times"]
         while True:
             try:
-                jobs = await exports.active()
+                self._tally.correct(await exports.active())
             except ExportError as error:
-                log.warning("cannot tell whether exports run: %s", error)
-            else:
-                self._running = sum(job["state"] != State.QUEUED for job in jobs)
-                if self._running:
-                    times = self.serverapp.web_app.settings["last_activity_times"]
-                    times[self.name] = datetime.now(UTC)
+                log.warning("whether exports run is not known now: %s", error)
+            if self._tally.running:
+                times[self.name] = datetime.now(UTC)
             await asyncio.sleep(ACTIVITY_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+async def _within(seconds: float, what: str, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, but neither longer than `seconds` nor with a failure: the rest must stop, too."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        log.error("stopping %s took longer than %g s; left as it is", what, seconds)
+    except Exception:
+        log.exception("stopping %s failed", what)
 
 
 def _root_folder(contents_manager: Any) -> Path | None:

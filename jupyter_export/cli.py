@@ -104,22 +104,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(args: argparse.Namespace) -> int:
     from .local import run_demo
+    from .terminal import Bar
 
-    _say(str(run_demo(Path(args.output))))
+    with Bar(args.output, file=sys.stderr) as bar:
+        path = run_demo(Path(args.output), bar.show)
+    _say(str(path))
     return DONE
 
 
 def _run(args: argparse.Namespace) -> int:
     from .local import run
+    from .terminal import Bar
 
     root = Path(args.root)
     if not root.is_dir():
         raise SpecError(f"There is no folder {args.root!r}.", "Give --root an existing folder.")
     spec = _read_spec(args.spec)
     if args.json:
-        run(spec, root, report=lambda job: _say(json.dumps(job)))
-    else:
-        _say(str(run(spec, root)))
+        run(spec, root, lambda job: _say(json.dumps(job)))
+        return DONE
+    with Bar(str(spec.get("output", "")), file=sys.stderr) as bar:
+        path = run(spec, root, bar.show)
+    _say(str(path))
     return DONE
 
 

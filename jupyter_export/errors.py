@@ -151,6 +151,7 @@ class OutputError(ExportError):
     """The result cannot be written."""
 
     title = "The output cannot be written"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class DiskFull(OutputError):

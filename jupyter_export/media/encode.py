@@ -32,11 +32,12 @@ def encode_segment(
     colour: Colour,
     time_base: Fraction,
     rate: Fraction,
-    on_packet: Callable[[int], None],
+    on_frame: Callable[[int], None],
 ) -> int:
     """Write `frames`, whose time stamps count `time_base` from 0, to `target`.
 
-    `on_packet` is called with the number of frames written so far; what it raises ends the work.
+    `on_frame` is called with the number of frames that the encoder has taken so far (it holds
+    some back before it writes the first); what it raises ends the work.
 
     Returns:
         The number of frames.
@@ -63,16 +64,18 @@ def encode_segment(
                 packet.stream = stream
                 container.mux_one(packet)
                 count += 1
-                on_packet(count)
 
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
             raise _failed(encoder.name, error) from error
-        for frame in frames:
+        taken = 0
+        for taken, frame in enumerate(frames, 1):
             frame.pict_type = PictureType.NONE
             write(frame)
+            on_frame(taken)
         write(None)
+        on_frame(taken)
     return count
 
 

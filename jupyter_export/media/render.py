@@ -25,7 +25,7 @@ def render_segment(
 ) -> int:
     """Render `recipe` from its source into the segment file `target`.
 
-    `on_frame` is called with the number of frames written so far; what it raises ends the work.
+    `on_frame` is called with the number of frames so far; what it raises ends the work.
 
     Returns:
         The number of frames written.
@@ -47,7 +47,7 @@ def render_segment(
             colour=recipe.colour,
             time_base=recipe.time_base,
             rate=recipe.rate or Fraction(30),
-            on_packet=on_frame,
+            on_frame=on_frame,
         )
     finally:
         finished.close()

@@ -65,7 +65,7 @@ class JobLogs:
             log.warning("job=%s its log cannot be written: %s", id, error)
 
     def tail(self, id: str) -> str:
-        """The last `TAIL_BYTES` of a job's log, from the start of a line; empty if there is none."""
+        """The last `TAIL_BYTES` of a job's log, in whole lines; empty if there is none."""
         try:
             with self.path(id).open("rb") as file:
                 size = file.seek(0, os.SEEK_END)

@@ -15,7 +15,7 @@ from ..errors import JobNotFound, SpecError
 from ..job import Job, State
 from .choice import Entry, QueueState
 from .rows import Event, event_data, job_from_row, row_of_job, text_of_time, time_of_text
-from .schema import meaning, open_database, queries, transaction
+from .schema import meaning, open_database, queries, scalar, transaction
 
 __all__ = ["KEPT_EVENTS", "Records", "job_or_none", "not_found"]
 
@@ -36,7 +36,7 @@ class Records:
         self.path = path
         self._sql = queries()
         self._connection = open_database(path)
-        self.epoch: str = self._sql.get_meta(self._connection, key="epoch")
+        self.epoch: str = scalar(self._sql.get_meta(self._connection, key="epoch"))
         """Names this database: event numbers of another one mean nothing."""
         self._written: list[Event] = []
         self._uncommitted: list[Event] = []
@@ -102,7 +102,7 @@ class Records:
         with meaning(self.path):
             number = None
             if before is not None:
-                number = self._sql.number_of(self._connection, id=before)
+                number = scalar(self._sql.number_of(self._connection, id=before))
                 if number is None:
                     raise SpecError(
                         f"There is no job {before!r} to list from.",
@@ -163,17 +163,17 @@ class Records:
     def queue_state(self) -> QueueState:
         """Whether the queue runs, is paused, or drains."""
         with meaning(self.path):
-            return QueueState(self._sql.get_meta(self._connection, key="queue"))
+            return QueueState(scalar(self._sql.get_meta(self._connection, key="queue")))
 
     def last_seq(self) -> int:
         """The number of the latest event."""
         with meaning(self.path):
-            return int(self._sql.last_seq(self._connection))
+            return int(scalar(self._sql.last_seq(self._connection)))
 
     def first_seq(self) -> int | None:
         """The number of the oldest event that is still kept; None when there is none."""
         with meaning(self.path):
-            seq: int | None = self._sql.first_seq(self._connection)
+            seq: int | None = scalar(self._sql.first_seq(self._connection))
         return seq
 
     def events_since(self, seq: int, limit: int = 1000) -> builtins.list[Event]:

@@ -57,6 +57,8 @@ class Run:
         self.job = job
         self.keep: frozenset[str] = frozenset()
         """Files of the cache that it needs."""
+        self.unrecorded = False
+        """The store refused the outcome: recovery has to find out where the job stands."""
         self._means = means
         self._interrupted = False
         self._work: asyncio.Task[tuple[Path, Produced]] | None = None
@@ -90,7 +92,7 @@ class Run:
             else:
                 raise error
         except ExportError as error:
-            # The store refuses: recovery finds the job as it is there.
+            self.unrecorded = True
             log.error(
                 "job=%s attempt=%d cannot be recorded: %s", self.job.id, self.job.attempt, error
             )
@@ -153,7 +155,6 @@ class Run:
             self.job.attempt,
             part=str(produced.part),
             result=produced.result,
-            encoder=produced.outline.encoder,
             segments=produced.outline.segments,
             notes=produced.outline.notes,
         )
@@ -187,19 +188,24 @@ class Run:
             max_lost_workers=settings.max_lost_workers,
             base_seconds=settings.retry_base_seconds,
         )
-        counts = {"failures": verdict.failures, "lost_workers": verdict.lost_workers}
-        told = verdict.error.to_json()
-        call = self._means.database.call
         if verdict.retry_at is None:
-            await call(Store.fail, job.id, job.attempt, error=told, **counts)
+            await self._means.database.call(
+                Store.fail,
+                job.id,
+                job.attempt,
+                error=verdict.error.to_json(),
+                failures=verdict.failures,
+                lost_workers=verdict.lost_workers,
+            )
         else:
-            await call(
+            await self._means.database.call(
                 Store.retry_later,
                 job.id,
                 job.attempt,
-                error=told,
+                error=verdict.error.to_json(),
                 not_before=verdict.retry_at,
-                **counts,
+                failures=verdict.failures,
+                lost_workers=verdict.lost_workers,
             )
 
     async def _requeue(self) -> None:

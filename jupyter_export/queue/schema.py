@@ -16,7 +16,7 @@ import aiosql
 from ..errors import DiskFull, ExportError, OutputError, QueueBusy, QueueError
 from .disk import is_network
 
-__all__ = ["MIGRATIONS", "meaning", "open_database", "queries", "transaction"]
+__all__ = ["MIGRATIONS", "meaning", "open_database", "queries", "scalar", "transaction"]
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,11 @@ def open_database(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def scalar(row: sqlite3.Row | None) -> Any:
+    """The first column of a row; None if there is no row."""
+    return None if row is None else row[0]
 
 
 @contextlib.contextmanager
@@ -146,8 +151,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     sql = queries()
     with transaction(connection):
         version = 0
-        if sql.has_meta(connection):
-            text = sql.get_meta(connection, key="schema")
+        if scalar(sql.has_meta(connection)):
+            text = scalar(sql.get_meta(connection, key="schema"))
             if text is None or not text.isdigit():
                 raise _damaged(path, "it does not tell the version of its schema")
             version = int(text)

@@ -1,31 +1,26 @@
-"""The moves of jobs: each one a transaction that is guarded by attempt and state.
-
-A method that is given an attempt returns None when that attempt was replaced: the caller must
-discard what it has. Methods that do what a user asked raise instead.
-"""
+"""The job database: what users ask of it, above what attempts do; each move one transaction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import DuplicateJob, IllegalMove, OutputInUse, QueueBusy, SpecError
-from ..job import FINISHED, Job, SegmentCounts, State, check_move
+from ..job import FINISHED, Job, State, check_move
+from .attempts import Attempts, cancelled
 from .choice import QueueState
-from .records import Records, job_or_none, not_found
+from .records import job_or_none, not_found
 from .rows import row_of_job
+from .schema import scalar
 
 __all__ = ["Store", "check_same_request"]
 
 RELOAD = "Reload the list of jobs to see where it stands."
 
 
-class Store(Records):
+class Store(Attempts):
     """The job database; belongs to the thread that opened it."""
-
-    # What users ask for
 
     def submit(
         self, job: Job, *, allow_duplicate: bool = False, max_queued: int | None = None
@@ -47,7 +42,10 @@ class Store(Records):
                     check_same_request(known, job.spec)
                     return known, False
             self._check_alone(job)
-            if max_queued is not None and self._sql.count_queued(self._connection) >= max_queued:
+            if (
+                max_queued is not None
+                and scalar(self._sql.count_queued(self._connection)) >= max_queued
+            ):
                 raise QueueBusy(
                     f"{max_queued} exports wait already.", "Submit again when some have finished."
                 )
@@ -72,7 +70,7 @@ class Store(Records):
                     job=job.id,
                 )
             check_move(job, State.CANCELLED)
-            return _cancelled(job)
+            return cancelled(job)
 
         return self._command(id, "cancelling", change)
 
@@ -160,100 +158,11 @@ class Store(Records):
     def set_queue(self, state: QueueState) -> bool:
         """Let the queue run, pause it, or drain it; whether that was a change."""
         with self._writing():
-            if self._sql.get_meta(self._connection, key="queue") == state.value:
+            if scalar(self._sql.get_meta(self._connection, key="queue")) == state.value:
                 return False
             self._sql.set_meta(self._connection, key="queue", value=state.value)
             self._log("queue", None, json.dumps({"queue": state.value}))
         return True
-
-    # What the scheduler and its attempts do
-
-    def claim(self, id: str, attempt: int) -> Job | None:
-        """``queued → running`` under the next attempt number, if the job may still start."""
-
-        def change(job: Job) -> Job | None:
-            now = datetime.now(UTC)
-            early = job.not_before is not None and job.not_before > now
-            stopped = self._sql.get_meta(self._connection, key="queue") != QueueState.RUNNING
-            if job.paused or early or stopped:
-                return None
-            return job.evolve(
-                state=State.RUNNING,
-                attempt=job.attempt + 1,
-                not_before=None,
-                encoder=None,
-                error=None,
-                segments=SegmentCounts(),
-                notes=(),
-                result=None,
-                started_at=now,
-            )
-
-        return self._change(id, "started", change, attempt=attempt, state=State.QUEUED)
-
-    def record(self, id: str, attempt: int, event: str, **changes: Any) -> Job | None:
-        """What a running attempt found out: encoder, segments, total_frames, notes."""
-        return self._change(
-            id, event, lambda job: job.evolve(**changes), attempt=attempt, state=State.RUNNING
-        )
-
-    def begin_publishing(
-        self, id: str, attempt: int, *, part: str, result: dict[str, Any], **changes: Any
-    ) -> Job | None:
-        """``running → publishing``: the finished part file and what proves that it is whole.
-
-        None also when the job was asked to stop: what was cancelled never appears.
-        """
-
-        def change(job: Job) -> Job | None:
-            if job.cancel_requested:
-                return None
-            return job.evolve(state=State.PUBLISHING, part=part, result=result, **changes)
-
-        return self._change(id, None, change, attempt=attempt, state=State.RUNNING)
-
-    def complete(self, id: str, attempt: int) -> Job | None:
-        """``publishing → completed``: the output is there."""
-
-        def change(job: Job) -> Job:
-            return job.evolve(
-                state=State.COMPLETED, part=None, paused=False, finished_at=datetime.now(UTC)
-            )
-
-        return self._change(id, None, change, attempt=attempt, state=State.PUBLISHING)
-
-    def requeue(self, id: str, attempt: int) -> Job | None:
-        """Back to ``queued`` as it was, no failure counted: a pause, or a server that stopped."""
-        return self._end_attempt(id, attempt, "requeued", State.QUEUED)
-
-    def retry_later(
-        self, id: str, attempt: int, *, error: dict[str, Any], not_before: datetime, **counts: int
-    ) -> Job | None:
-        """Back to ``queued`` after a failure that can pass; `counts`: failures, lost_workers."""
-        return self._end_attempt(
-            id, attempt, "retrying", State.QUEUED, error=error, not_before=not_before, **counts
-        )
-
-    def fail(self, id: str, attempt: int, *, error: dict[str, Any], **counts: int) -> Job | None:
-        """To ``failed``, with the error that ended it."""
-        return self._end_attempt(
-            id, attempt, "failed", State.FAILED, error=error, paused=False,
-            finished_at=datetime.now(UTC), **counts,
-        )  # fmt: skip
-
-    def _end_attempt(
-        self, id: str, attempt: int, event: str, state: State, **changes: Any
-    ) -> Job | None:
-        """Leave ``running`` or ``publishing``; who asked to cancel meanwhile gets that."""
-
-        def change(job: Job) -> Job | None:
-            if job.state not in {State.RUNNING, State.PUBLISHING}:
-                return None
-            if job.cancel_requested:
-                return _cancelled(job)
-            return job.evolve(state=state, part=None, result=None, **changes)
-
-        return self._change(id, event, change, attempt=attempt)
 
     def _command(self, id: str, event: str, change: Callable[[Job], Job | None]) -> Job:
         """What a user asked for; a job that is as asked already stays as it is."""
@@ -293,15 +202,3 @@ def check_same_request(known: Job, spec: dict[str, Any]) -> None:
             field="Idempotency-Key",
             job=known.id,
         )
-
-
-def _cancelled(job: Job) -> Job:
-    return job.evolve(
-        state=State.CANCELLED,
-        paused=False,
-        cancel_requested=False,
-        not_before=None,
-        part=None,
-        result=None,
-        finished_at=datetime.now(UTC),
-    )

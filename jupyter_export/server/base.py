@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from http.client import responses
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jupyter_server.base.handlers import APIHandler
 from pydantic import BaseModel, ValidationError
-from tornado import httputil, web
+from tornado import web
 
 from ..errors import ExportError, InternalError, SpecError
 
@@ -49,7 +50,7 @@ class ExportHandler(APIHandler):
         """
         return await self.app.ready()
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Refuse strangers, whatever the method, and bodies that are too large."""
         await super().prepare()
         # Preflight requests of browsers carry no credentials, and their answer has no content.
@@ -137,7 +138,7 @@ class ExportHandler(APIHandler):
             super().log_exception(typ, value, tb)
 
     def _http_problem(self, status: int, error: web.HTTPError | None) -> dict[str, Any]:
-        title = httputil.responses.get(status, "Unknown")
+        title = responses.get(status, "Unknown")
         detail = title + "."
         if error is not None and error.log_message:
             detail = error.log_message % error.args if error.args else error.log_message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 
 from jupyter_server.auth.decorator import authorized
@@ -242,7 +243,7 @@ class SpecSchemaHandler(ExportHandler):
     @authorized
     async def get(self) -> None:
         """Give the JSON Schema of a spec."""
-        self.finish(json_schema(), set_content_type="application/schema+json")
+        self.finish(json.dumps(json_schema()), set_content_type="application/schema+json")
 
 
 class OpenAPIHandler(ExportHandler):
@@ -261,7 +262,7 @@ class OpenAPIHandler(ExportHandler):
 class UnknownHandler(ExportHandler):
     """Everything else below our prefix: a problem instead of Jupyter's page."""
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Say so, to those who are logged in."""
         await super().prepare()
         if self.request.method != "OPTIONS":

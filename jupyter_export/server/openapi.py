@@ -126,8 +126,10 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _schemas() -> dict[str, Any]:
-    asked = [schemas.SubmitBody, schemas.PriorityBody, ExportSpec]
-    given = [
+    models: list[type[BaseModel]] = [
+        ExportSpec,
+        schemas.SubmitBody,
+        schemas.PriorityBody,
         schemas.Job,
         schemas.Jobs,
         schemas.Projects,
@@ -137,8 +139,9 @@ def _schemas() -> dict[str, Any]:
         schemas.Problem,
     ]
     _, whole = models_json_schema(
-        [*((m, "validation") for m in asked), *((m, "serialization") for m in given)],
+        [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",
     )
     definitions: dict[str, Any] = whole["$defs"]
+    definitions["SubmitBody"]["properties"]["spec"] = _reference(ExportSpec)
     return definitions

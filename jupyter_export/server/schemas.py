@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from ..job import State
+from ..queue.choice import QueueState
 from ..spec import ExportSpec
 
 __all__ = [
@@ -33,11 +34,6 @@ ProjectName = Annotated[str, Field(min_length=1, max_length=255)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="ISO 8601, UTC")]
 
 
-def _as_export_spec(schema: dict[str, Any]) -> None:
-    schema.clear()
-    schema["$ref"] = "#/components/schemas/ExportSpec"
-
-
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -49,9 +45,8 @@ class _Answer(BaseModel):
 class SubmitBody(_Request):
     """A new export."""
 
-    spec: Annotated[
-        dict[str, Any], Field(json_schema_extra={"$ref": "#/components/schemas/ExportSpec"})
-    ]
+    spec: dict[str, Any]
+    """An `ExportSpec`; checked by `spec.parse`, whose messages say what to do."""
     priority: Priority = 0
     allow_duplicate: StrictBool = Field(
         default=False, description="also while the project has a live job of this kind"
@@ -169,6 +164,15 @@ class Jobs(_Answer):
     next: str | None = Field(default=None, description="`before` of the next page; null at the end")
 
 
+class Project(_Answer):
+    """The jobs under one name."""
+
+    name: str
+    jobs: int
+    state: State = Field(description="of its latest job")
+    complete: bool = Field(description="its latest job is completed")
+
+
 class Projects(_Answer):
     """All projects."""
 
@@ -216,3 +220,28 @@ class Hardware(BaseModel):
     force_cpu: bool
     auto: Automatic
     probed_at: Time
+
+
+class Queue(_Answer):
+    """What the queue as a whole does."""
+
+    state: QueueState
+    running: int
+    queued: int
+    limit: int = Field(description="how many exports run at once")
+
+
+class Health(_Answer):
+    """Whether exports work on this server; if not, `problem` says why, and the rest is missing."""
+
+    status: Literal["ok", "refused"]
+    version: str
+    root: str | None = Field(description="the folder that paths are relative to")
+    problem: Problem | None
+    leading: bool | None = Field(
+        default=None, description="false: another server on the same store starts the jobs"
+    )
+    epoch: str | None = Field(default=None, description="names the job store")
+    seq: int | None = Field(default=None, description="the number of its latest event")
+    journal_mode: str | None = None
+    queue: Queue | None = None

@@ -31,7 +31,7 @@ def bind_to_parent(parent: int) -> None:
     end of the input pipe serves.
     """
     if sys.platform == "linux":
-        pass
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             # It was gone before the kernel was told.
             os._exit(0)

@@ -131,8 +131,12 @@ async def test_a_progress_callback_that_fails_does_not_fail_the_task(make_pool: 
 
 
 async def test_whatever_a_library_writes_lands_in_its_jobs_log_alone(
-    make_pool: MakePool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    make_pool: MakePool,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     pool, first, second = make_pool(), tmp_path / "first.log", tmp_path / "second.log"
     first.write_text("from the attempt before\n")
     await pool.run(Task(name="chatter", params={}, log=str(first)), ignore)

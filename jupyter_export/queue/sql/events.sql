@@ -12,11 +12,11 @@ where event.seq > :seq
 order by event.seq
 limit :limit;
 
--- name: last_seq()$
+-- name: last_seq()^
 -- The number of the latest event ever, also of one that was trimmed.
 select coalesce(max(seq), 0) from sqlite_sequence where name = 'event';
 
--- name: first_seq()$
+-- name: first_seq()^
 -- The number of the oldest event that is still kept; null when none is.
 select min(seq) from event;
 

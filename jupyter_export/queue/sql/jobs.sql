@@ -61,7 +61,7 @@ where
 order by number
 limit 1;
 
--- name: number_of(id)$
+-- name: number_of(id)^
 -- A job's place in the order of submission.
 select number from job where id = :id;
 
@@ -112,6 +112,6 @@ from job
 where state in ('queued', 'running', 'publishing')
 order by number;
 
--- name: count_queued()$
+-- name: count_queued()^
 -- How many jobs wait.
 select count(*) from job where state = 'queued';

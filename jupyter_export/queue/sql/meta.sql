@@ -1,8 +1,8 @@
--- name: has_meta()$
+-- name: has_meta()^
 -- Whether the database has been set up at all.
 select count(*) from sqlite_master where type = 'table' and name = 'meta';
 
--- name: get_meta(key)$
+-- name: get_meta(key)^
 -- One fact about the database.
 select value from meta where key = :key;
 

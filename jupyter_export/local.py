@@ -1,0 +1,160 @@
+"""An export here and now, in this shell: the same attempt as a server's, without a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import Cancelled, ExportError
+from .hardware.choice import Encoders
+from .job import Job, Progress, State
+from .paths import resolve_output
+from .queue.pipeline import Order, Outline, Produced, produce
+from .queue.publish import part_path, publish, remove
+from .settings import Settings
+from .spec import ExportSpec, parse
+from .workers.pool import LocalPool
+
+__all__ = ["Report", "run", "run_demo"]
+
+Report = Callable[[dict[str, Any]], None]
+"""Gets the job in its JSON form with each progress, and last when it is finished."""
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def run(spec: dict[str, Any], root: Path, report: Report) -> Path:
+    """Export `spec`, whose paths are relative to `root`; gives the finished file.
+
+    Raises:
+        ExportError: what it failed with; no part of the output is left, and an older output is
+            as it was. `Cancelled` after SIGTERM.
+        KeyboardInterrupt: after SIGINT; everything is cleaned up then, too.
+    """
+    return _run(parse(spec), root, root, report)
+
+
+def run_demo(output: Path, report: Report) -> Path:
+    """Export the sample of the package to `output`; raises as `run` does."""
+    spec = json.loads((SAMPLES / "demo.json").read_text(encoding="utf-8"))
+    return _run(parse({**spec, "output": output.name}), SAMPLES, output.parent, report)
+
+
+def _run(spec: ExportSpec, sources: Path, outputs: Path, report: Report) -> Path:
+    settings = Settings()
+    output = resolve_output(outputs, spec.output, allow_hidden=settings.allow_hidden)
+    export = _Export(spec, sources, output, settings, report)
+    try:
+        return asyncio.run(export.run())
+    except asyncio.CancelledError:
+        raise Cancelled("The export was cancelled.") from None
+
+
+@dataclass
+class _Export:
+    spec: ExportSpec
+    sources: Path
+    output: Path
+    settings: Settings
+    report: Report
+    job: Job = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.job = Job(
+            id=secrets.token_hex(8),
+            spec=self.spec.model_dump(mode="json"),
+            kind=self.spec.kind.value,
+            output=self.spec.output,
+            project=self.spec.project,
+            state=State.RUNNING,
+            attempt=1,
+            started_at=datetime.now(UTC),
+        )
+
+    async def run(self) -> Path:
+        pool = LocalPool(self.settings, self.settings.segment_width)
+        encoders = Encoders(self.settings)
+        try:
+            with _cancelled_by_signals():
+                produced = await self._produce(pool, encoders)
+        except BaseException as error:
+            self._ended(error)
+            raise
+        finally:
+            await pool.close()
+            await encoders.close()
+        self.job = self.job.evolve(
+            state=State.COMPLETED, result=produced.result, finished_at=datetime.now(UTC)
+        )
+        self.report(self.job.to_json())
+        await asyncio.to_thread(self._sweep, set(produced.outline.keep))
+        return self.output
+
+    async def _produce(self, pool: LocalPool, encoders: Encoders) -> Produced:
+        order = Order(
+            spec=self.spec,
+            root=self.sources,
+            part=part_path(self.output, self.job.id, self.job.attempt),
+            cache=self.settings.cache_path,
+            width=self.settings.segment_width,
+            segment_seconds=self.settings.segment_seconds,
+            allow_hidden=self.settings.allow_hidden,
+            labels={"job": self.job.id, "attempt": self.job.attempt},
+        )
+        produced = await produce(order, pool, encoders, self._progressed, self._outlined)
+        try:
+            await publish(produced.part, self.output)
+        except BaseException:
+            await remove(produced.part)
+            raise
+        return produced
+
+    def _progressed(self, progress: Progress) -> None:
+        self.report(self.job.to_json(progress))
+
+    async def _outlined(self, outline: Outline) -> None:
+        self.job = self.job.evolve(
+            encoder=outline.encoder,
+            segments=outline.segments,
+            total_frames=outline.total_frames,
+            notes=outline.notes,
+        )
+
+    def _sweep(self, keep: set[str]) -> None:
+        # Here because it brings in the media libraries, which the start does not wait for.
+        from .media.cache import SegmentCache
+
+        SegmentCache(self.settings.cache_path).sweep(self.settings.cache_bytes, keep)
+
+    def _ended(self, error: BaseException) -> None:
+        cancelled = not isinstance(error, Exception) or isinstance(error, Cancelled)
+        self.job = self.job.evolve(
+            state=State.CANCELLED if cancelled else State.FAILED,
+            error=error.to_json() if isinstance(error, ExportError) and not cancelled else None,
+            finished_at=datetime.now(UTC),
+        )
+        self.report(self.job.to_json())
+
+
+@contextlib.contextmanager
+def _cancelled_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does, with everything cleaned up."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    signals = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
+    assert task is not None
+    for number in signals:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,75 @@
+"""What must hold before an export is taken in: paths, encoder, a source that can be read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from ..errors import PathError, WorkerLost
+from ..paths import resolve_output, resolve_source
+from ..settings import Settings
+from ..spec import ExportSpec
+from ..workers.executor import Executor, Lane, Task
+from .pipeline import EncoderChooser
+
+__all__ = ["INSPECT_SECONDS", "admit"]
+
+log = logging.getLogger(__name__)
+
+#: A source that takes longer to inspect is accepted unseen; the export itself will tell.
+INSPECT_SECONDS = 5.0
+
+
+async def admit(
+    spec: ExportSpec,
+    root: Path,
+    settings: Settings,
+    executor: Executor,
+    encoders: EncoderChooser,
+) -> Path:
+    """Check `spec` and give its output as an absolute real path.
+
+    Raises:
+        SpecError: a path or a source cannot be used; `field` says which.
+        OutputError: the output's folder is missing or cannot be written.
+        EncoderUnavailable: the encoder asked for by name cannot be used.
+    """
+    output = await asyncio.to_thread(_check_paths, spec, root, settings.allow_hidden)
+    if spec.encoding.encoder != "auto":
+        await encoders.choose(spec.encoding, frozenset())
+    task = Task(
+        name="inspect",
+        params={
+            "root": str(root),
+            "spec": spec.model_dump(mode="json"),
+            "allow_hidden": settings.allow_hidden,
+        },
+        lane=Lane.INTERACTIVE,
+    )
+    try:
+        async with asyncio.timeout(INSPECT_SECONDS):
+            await executor.run(task, lambda message: None)
+    except TimeoutError:
+        log.info("output=%s accepted unseen: its source takes long to inspect", output)
+    except WorkerLost as error:
+        # The job's own attempts are limited; they tell better what is wrong.
+        log.warning("output=%s accepted unseen: %s", output, error)
+    return output
+
+
+def _check_paths(spec: ExportSpec, root: Path, allow_hidden: bool) -> Path:
+    sources = [
+        resolve_source(root, source.path, allow_hidden=allow_hidden, field=f"sources[{index}].path")
+        for index, source in enumerate(spec.sources)
+    ]
+    output = resolve_output(root, spec.output, allow_hidden=allow_hidden)
+    for source in sources:
+        # Also by another name: hard links, and disks that take upper and lower case for one.
+        if source == output or (output.exists() and output.samefile(source)):
+            raise PathError(
+                f"{spec.output!r} is a source of this export.",
+                "Choose another name for the output.",
+                field="output",
+            )
+    return output

@@ -1,0 +1,168 @@
+"""The moves of a job that its attempts make, each guarded by the attempt's number and the state.
+
+Every method gives None when the attempt was replaced: the caller must then discard what it has.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ..job import Job, SegmentCounts, State
+from .choice import QueueState
+from .records import Records
+from .schema import scalar
+
+__all__ = ["Attempts", "cancelled"]
+
+
+class Attempts(Records):
+    """The part of the store that the scheduler and its attempts use."""
+
+    def claim(self, id: str, attempt: int) -> Job | None:
+        """``queued → running`` under the next attempt number, if the job may still start."""
+
+        def change(job: Job) -> Job | None:
+            now = datetime.now(UTC)
+            early = job.not_before is not None and job.not_before > now
+            stopped = (
+                scalar(self._sql.get_meta(self._connection, key="queue")) != QueueState.RUNNING
+            )
+            if job.paused or early or stopped:
+                return None
+            return job.evolve(
+                state=State.RUNNING,
+                attempt=job.attempt + 1,
+                not_before=None,
+                encoder=None,
+                error=None,
+                segments=SegmentCounts(),
+                notes=(),
+                result=None,
+                started_at=now,
+            )
+
+        return self._change(id, "started", change, attempt=attempt, state=State.QUEUED)
+
+    def record(
+        self,
+        id: str,
+        attempt: int,
+        event: str,
+        *,
+        encoder: dict[str, str],
+        segments: SegmentCounts,
+        total_frames: int,
+        notes: tuple[str, ...],
+    ) -> Job | None:
+        """What a running attempt found out, logged as `event`: planned or advanced."""
+
+        def change(job: Job) -> Job:
+            return job.evolve(
+                encoder=encoder, segments=segments, total_frames=total_frames, notes=notes
+            )
+
+        return self._change(id, event, change, attempt=attempt, state=State.RUNNING)
+
+    def begin_publishing(
+        self,
+        id: str,
+        attempt: int,
+        *,
+        part: str,
+        result: dict[str, Any],
+        segments: SegmentCounts,
+        notes: tuple[str, ...],
+    ) -> Job | None:
+        """``running → publishing``: the finished part file and what proves that it is whole.
+
+        None also when the job was asked to stop: what was cancelled never appears.
+        """
+
+        def change(job: Job) -> Job | None:
+            if job.cancel_requested:
+                return None
+            return job.evolve(
+                state=State.PUBLISHING, part=part, result=result, segments=segments, notes=notes
+            )
+
+        return self._change(id, None, change, attempt=attempt, state=State.RUNNING)
+
+    def complete(self, id: str, attempt: int) -> Job | None:
+        """``publishing → completed``: the output is there."""
+
+        def change(job: Job) -> Job:
+            return job.evolve(
+                state=State.COMPLETED, part=None, paused=False, finished_at=datetime.now(UTC)
+            )
+
+        return self._change(id, None, change, attempt=attempt, state=State.PUBLISHING)
+
+    def requeue(self, id: str, attempt: int) -> Job | None:
+        """Back to ``queued`` as it was, no failure counted: a pause, or a server that stopped."""
+        return self._end_attempt(id, attempt, "requeued", State.QUEUED)
+
+    def retry_later(
+        self,
+        id: str,
+        attempt: int,
+        *,
+        error: dict[str, Any],
+        not_before: datetime,
+        failures: int,
+        lost_workers: int,
+    ) -> Job | None:
+        """Back to ``queued`` after a failure that can pass by itself."""
+        return self._end_attempt(
+            id,
+            attempt,
+            "retrying",
+            State.QUEUED,
+            error=error,
+            not_before=not_before,
+            failures=failures,
+            lost_workers=lost_workers,
+        )
+
+    def fail(
+        self, id: str, attempt: int, *, error: dict[str, Any], failures: int, lost_workers: int
+    ) -> Job | None:
+        """To ``failed``, with the error that ended it."""
+        return self._end_attempt(
+            id,
+            attempt,
+            "failed",
+            State.FAILED,
+            error=error,
+            paused=False,
+            finished_at=datetime.now(UTC),
+            failures=failures,
+            lost_workers=lost_workers,
+        )
+
+    def _end_attempt(
+        self, id: str, attempt: int, event: str, state: State, **changes: Any
+    ) -> Job | None:
+        """Leave ``running`` or ``publishing``; who asked to cancel meanwhile gets that."""
+
+        def change(job: Job) -> Job | None:
+            if job.state not in {State.RUNNING, State.PUBLISHING}:
+                return None
+            if job.cancel_requested:
+                return cancelled(job)
+            return job.evolve(state=state, part=None, result=None, **changes)
+
+        return self._change(id, event, change, attempt=attempt)
+
+
+def cancelled(job: Job) -> Job:
+    """`job`, cancelled."""
+    return job.evolve(
+        state=State.CANCELLED,
+        paused=False,
+        cancel_requested=False,
+        not_before=None,
+        part=None,
+        result=None,
+        finished_at=datetime.now(UTC),
+    )

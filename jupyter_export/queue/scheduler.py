@@ -1,0 +1,196 @@
+"""The scheduler: of all servers on a store, the one that holds the lock starts the jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..errors import ExportError
+from ..job import State
+from .choice import Entry
+from .line import Line
+from .lock import SchedulerLock
+from .recovery import recover
+from .rows import Event
+from .runner import Means, Run
+from .store import Store
+
+__all__ = ["Scheduler", "Sweep"]
+
+log = logging.getLogger(__name__)
+
+Sweep = Callable[[Path, int, set[str]], None]
+"""Brings a cache folder down to so many bytes, but for the ids to keep. Called in a thread."""
+
+#: How often a server that follows tries to take over, and one that met an error tries again.
+RETRY_SECONDS = 2.0
+#: How long a killed worker's attempt may take to see it, when the server stops.
+LAST_SECONDS = 5.0
+
+
+class Scheduler:
+    """Starts jobs as places become free, stops them when asked, recovers what others left."""
+
+    def __init__(self, means: Means, line: Line, lock: SchedulerLock, sweep: Sweep) -> None:
+        self.leading = False
+        """Whether this server starts the jobs of its store."""
+        self._means = means
+        self._line = line
+        self._lock = lock
+        self._sweep = sweep
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted_stops: set[str] = set()
+        self._kept: dict[str, frozenset[str]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._main: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._recovered = False
+
+    async def start(self) -> None:
+        """Lead if nobody else does (jobs of a dead server are recovered then), else follow."""
+        self._means.database.listeners.append(self._heard)
+        first = asyncio.Event()
+        self._main = asyncio.create_task(self._serve(first))
+        await first.wait()
+
+    async def stop(self) -> None:
+        """Start nothing more, stop what runs and put it back into the queue; no failure counts.
+
+        Attempts that do not stop within the grace time lose their workers.
+        """
+        grace = self._means.settings.stop_grace_seconds
+        self._stopping.set()
+        self._wake.set()
+        if self._main is not None:
+            _, pending = await asyncio.wait({self._main}, timeout=grace)
+            for task in pending:
+                task.cancel()  # it recovers a large file; the next start does that again
+            self._main = None
+        with contextlib.suppress(ValueError):
+            self._means.database.listeners.remove(self._heard)
+        for run in self._runs.values():
+            run.interrupt()
+        if not await self._ended(grace):
+            log.warning("%d exports did not stop in %g s", len(self._runs), grace)
+            await self._means.executor.close()
+            await self._ended(LAST_SECONDS)
+        if self._sweeping is not None:
+            await asyncio.wait({self._sweeping})
+        self._lock.release()
+        self.leading = False
+
+    def wake(self) -> None:
+        """Look again: a limit has changed."""
+        self._wake.set()
+
+    def _heard(self, event: Event) -> None:
+        job = event.data if event.job_id is not None else {}
+        if job.get("state") == State.RUNNING:
+            if job["paused"] or job["cancel_requested"]:
+                self._interrupt(job["id"])
+            return  # running jobs' other news change nothing for those who wait
+        self._wake.set()
+
+    def _interrupt(self, id: str) -> None:
+        if id in self._runs:
+            self._runs[id].interrupt()
+        else:
+            self._wanted_stops.add(id)  # its claim is just being answered
+
+    async def _ended(self, seconds: float) -> bool:
+        if not self._tasks:
+            return True
+        _, pending = await asyncio.wait(self._tasks, timeout=seconds)
+        return not pending
+
+    async def _serve(self, first: asyncio.Event) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            wait: float | None = RETRY_SECONDS
+            try:
+                if await self._lead():
+                    wait = await self._start_due()
+            except (ExportError, OSError) as error:
+                log.error("the scheduler tries again in %g s: %s", RETRY_SECONDS, error)
+            except Exception:
+                log.exception("the scheduler tries again in %g s", RETRY_SECONDS)
+            first.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await (self._wake if self.leading else self._stopping).wait()
+
+    async def _lead(self) -> bool:
+        """Take the lead if it is free, and recover what is left to recover."""
+        if not self.leading:
+            if not await asyncio.to_thread(self._lock.acquire):
+                return False
+            self.leading = True
+            log.info("action=lead store=%s", self._means.database.path)
+        if not self._recovered:
+            means = self._means
+            self._recovered = await recover(means.database, means.settings, means.root, self._runs)
+        return True
+
+    async def _start_due(self) -> float | None:
+        """Start what can start; seconds until it is time to look again."""
+        decision = await self._line.decide()
+        for entry in decision.start:
+            if self._stopping.is_set():
+                break
+            await self._start(entry)
+        waits = [] if self._recovered else [RETRY_SECONDS]
+        if decision.wake_at is not None:
+            waits.append(max(0.0, (decision.wake_at - datetime.now(UTC)).total_seconds()))
+        return min(waits, default=None)
+
+    async def _start(self, entry: Entry) -> None:
+        self._wanted_stops.discard(entry.id)
+        job = await self._means.database.call(Store.claim, entry.id, entry.attempt)
+        if job is None:
+            return
+        run = Run(job, self._means)
+        if job.id in self._wanted_stops:
+            run.interrupt()
+        self._runs[job.id] = run
+        task = asyncio.create_task(self._run(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, run: Run) -> None:
+        id = run.job.id
+        try:
+            await run.run()
+        except Exception:
+            run.unrecorded = True
+            log.exception("job=%s attempt=%d its run broke", id, run.job.attempt)
+        finally:
+            if self._runs.get(id) is run:
+                del self._runs[id]
+            if run.unrecorded:
+                self._recovered = False
+            self._kept[id] = run.keep
+            self._wake.set()
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._sweep_cache())
+
+    async def _sweep_cache(self) -> None:
+        """Bring the cache down to its size; live jobs keep their segments."""
+        settings = self._means.settings
+        try:
+            entries = await self._means.database.call(Store.entries)
+            live = {entry.id for entry in entries}
+            self._kept = {id: keep for id, keep in self._kept.items() if id in live}
+            keep = set[str]().union(
+                *self._kept.values(), *(run.keep for run in self._runs.values())
+            )
+            await asyncio.to_thread(self._sweep, settings.cache_path, settings.cache_bytes, keep)
+        except ExportError as error:
+            log.warning("the segment cache is not swept now: %s", error)
+        except Exception:
+            log.exception("the segment cache cannot be swept")

@@ -1,0 +1,306 @@
+"""The exports of one server: the façade that REST, feed and tests use; JSON values in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import hashlib
+import os
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse, SpecError
+from ..job import Job, State
+from ..settings import Settings
+from ..spec import ExportSpec
+from ..workers.executor import Executor
+from .admission import admit
+from .choice import QueueState
+from .database import Database
+from .line import Line
+from .lock import SchedulerLock
+from .logs import JobLogs
+from .pipeline import EncoderChooser
+from .runner import Means
+from .scheduler import Scheduler, Sweep
+from .store import Store, check_same_request
+from .view import View
+
+__all__ = ["Exports", "store_folder"]
+
+_QUEUE_ACTIONS = {
+    "pause": QueueState.PAUSED,
+    "resume": QueueState.RUNNING,
+    "drain": QueueState.DRAINING,
+}
+
+
+class Exports:
+    """All exports below `root`. Lives in one event loop, between `start` and `stop`.
+
+    The executor is closed by whoever made it; `stop` closes it only if attempts do not end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        root: Path,
+        executor: Executor,
+        encoders: EncoderChooser,
+        *,
+        sweep: Sweep | None = None,
+    ) -> None:
+        self.settings = settings
+        self.root = Path(os.path.realpath(root))
+        self.folder = store_folder(settings.data_path, self.root)
+        """Where the store, the scheduler's lock and the logs are."""
+        self._logs = JobLogs(self.folder / "logs")
+        self._database = Database(self.folder / "jobs.sqlite", self._logs.write)
+        self._line = Line(self._database, settings)
+        self._executor = executor
+        self._encoders = encoders
+        self._view = View(self._line)
+        self.listeners = self._view.listeners
+        """Who hears of events and progress; add and remove at will."""
+        means = Means(
+            database=self._database,
+            settings=settings,
+            root=self.root,
+            executor=executor,
+            encoders=encoders,
+            logs=self._logs,
+            on_progress=self._view.progressed,
+        )
+        lock = SchedulerLock(self.folder / "scheduler.lock")
+        self._scheduler = Scheduler(means, self._line, lock, sweep or _sweep_segments)
+
+    async def start(self) -> None:
+        """Open the store, recover what a dead server left, and start what waits.
+
+        Raises:
+            QueueError, OutputError: the store cannot be used.
+        """
+        try:
+            await asyncio.to_thread(self._logs.prepare)
+        except OSError as error:
+            raise OutputError(
+                f"The folder {self.folder} cannot be made: {error.strerror}.",
+                "Set JUPYTER_EXPORT_DATA_DIR to a folder that can be written.",
+            ) from None
+        await self._database.open()
+        self._database.listeners.append(self._view.happened)
+        await self._scheduler.start()
+
+    async def stop(self) -> None:
+        """Put what runs back into the queue; after the next start it goes on where it was."""
+        await self._scheduler.stop()
+        await self._database.close()
+
+    # What users ask for
+
+    async def submit(
+        self,
+        spec: ExportSpec,
+        *,
+        priority: int = 0,
+        allow_duplicate: bool = False,
+        idempotency_key: str | None = None,
+    ) -> tuple[dict[str, Any], bool]:
+        """Queue an export; False with the job that the same idempotency key has made before.
+
+        Raises:
+            SpecError: the spec cannot be exported; `field` says why not.
+            OutputError: the output's folder is missing or cannot be written.
+            EncoderUnavailable: the encoder asked for by name cannot be used.
+            OutputInUse, DuplicateJob: ``extra`` has the other job's id and progress.
+            QueueBusy: too many jobs wait.
+        """
+        asked = spec.model_dump(mode="json")
+        if idempotency_key is not None:
+            known = await self._database.call(Store.by_key, idempotency_key)
+            if known is not None:
+                check_same_request(known, asked)
+                return await self._view.one(known), False
+        output = await admit(spec, self.root, self.settings, self._executor, self._encoders)
+        job = Job(
+            id=secrets.token_hex(8),
+            spec=asked,
+            kind=spec.kind.value,
+            output=output.relative_to(self.root).as_posix(),
+            project=spec.project,
+            priority=priority,
+            idempotency_key=idempotency_key,
+        )
+        try:
+            job, created = await self._database.call(
+                Store.submit,
+                job,
+                allow_duplicate=allow_duplicate,
+                max_queued=self.settings.max_queued,
+            )
+        except (OutputInUse, DuplicateJob) as error:
+            await self._add_progress(error)
+            raise
+        return await self._view.one(job), created
+
+    async def get(self, id: str) -> dict[str, Any]:
+        """One job.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        return await self._view.one(await self._database.call(Store.get, id))
+
+    async def list(
+        self,
+        state: State | None = None,
+        project: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> builtins.list[dict[str, Any]]:
+        """A page of jobs, newest first; `before` is the id of the last job of the page before."""
+        return await self._view.all(
+            await self._database.call(Store.list, state, project, before, limit)
+        )
+
+    async def active(self, project: str | None = None) -> builtins.list[dict[str, Any]]:
+        """The live jobs, oldest first."""
+        return await self._view.all(await self._database.call(Store.active, project))
+
+    async def recent(
+        self, hours: float = 24, project: str | None = None
+    ) -> builtins.list[dict[str, Any]]:
+        """What finished within the last `hours`, the latest first."""
+        since = datetime.now(UTC) - timedelta(hours=hours)
+        return await self._view.all(await self._database.call(Store.recent, since, project))
+
+    async def cancel(self, id: str) -> dict[str, Any]:
+        """Cancel a queued job, or ask a running one to stop: it is cancelled within a second.
+
+        Raises:
+            JobNotFound, IllegalMove: there is none, or it cannot be cancelled any more.
+        """
+        return await self._view.one(await self._database.call(Store.cancel, id))
+
+    async def retry(self, id: str) -> dict[str, Any]:
+        """Queue a failed or cancelled job again; finished segments are reused.
+
+        Raises:
+            JobNotFound, IllegalMove: there is none, or there is nothing to retry.
+            OutputInUse, DuplicateJob: another live job has come in its way.
+        """
+        try:
+            job = await self._database.call(Store.retry, id)
+        except (OutputInUse, DuplicateJob) as error:
+            await self._add_progress(error)
+            raise
+        return await self._view.one(job)
+
+    async def pause(self, id: str) -> dict[str, Any]:
+        """Stop working on a job, or keep it from starting, until `resume`.
+
+        Raises:
+            JobNotFound, IllegalMove: there is none, or it is finished or about to be.
+        """
+        return await self._view.one(await self._database.call(Store.set_paused, id, True))
+
+    async def resume(self, id: str) -> dict[str, Any]:
+        """Let a paused job go on; finished segments are reused.
+
+        Raises:
+            JobNotFound, IllegalMove: there is none, or it is finished.
+        """
+        return await self._view.one(await self._database.call(Store.set_paused, id, False))
+
+    async def set_priority(self, id: str, priority: int) -> dict[str, Any]:
+        """Change the priority of a queued job; higher goes first.
+
+        Raises:
+            JobNotFound, IllegalMove: there is none, or it does not wait any more.
+        """
+        return await self._view.one(await self._database.call(Store.set_priority, id, priority))
+
+    async def delete(self, id: str) -> dict[str, Any]:
+        """Forget a finished job and its log; its output stays.
+
+        Raises:
+            JobNotFound, IllegalMove: there is none, or it is live.
+        """
+        return await self._view.one(await self._database.call(Store.delete, id))
+
+    async def projects(self) -> builtins.list[dict[str, Any]]:
+        """Every project: ``{name, jobs, state, complete}``."""
+        return await self._database.call(Store.projects)
+
+    async def queue_state(self) -> dict[str, Any]:
+        """``{state, running, queued, limit}``; state is running, paused or draining."""
+        return await self._database.call(_count, self.settings.max_concurrent_exports)
+
+    async def set_queue(self, action: str) -> dict[str, Any]:
+        """Pause or resume the queue, or drain it: finish what runs and start nothing.
+
+        Raises:
+            SpecError: `action` is none of pause, resume and drain.
+        """
+        if action not in _QUEUE_ACTIONS:
+            raise SpecError(f"A queue cannot {action!r}.", "Use pause, resume or drain.")
+        await self._database.call(Store.set_queue, _QUEUE_ACTIONS[action])
+        return await self.queue_state()
+
+    async def health(self) -> dict[str, Any]:
+        """``{leading, epoch, seq, journal_mode, queue}``; leading: this server starts jobs."""
+        return {
+            "leading": self._scheduler.leading,
+            "epoch": self._database.epoch,
+            "seq": self._database.last_seq,
+            "journal_mode": self._database.journal_mode,
+            "queue": await self.queue_state(),
+        }
+
+    async def log(self, id: str) -> str:
+        """The end of a job's log, at most 256 KiB.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        await self._database.call(Store.get, id)
+        return await asyncio.to_thread(self._logs.tail, id)
+
+    async def _add_progress(self, error: ExportError) -> None:
+        """Tell, with the job in the way, how far it is."""
+        other = await self._database.call(Store.find, error.extra["job"])
+        if other is not None:
+            error.extra["progress"] = (await self._view.one(other))["progress"]
+
+
+def store_folder(data: Path, root: Path, server: str | None = None) -> Path:
+    """Where the jobs of one root directory are kept, below the data folder.
+
+    Servers of other names (JupyterHub's named servers) can run on other hosts, so each name has
+    a store of its own; `server` is by default the name in the environment.
+    """
+    name = os.environ.get("JUPYTERHUB_SERVER_NAME", "") if server is None else server
+    digest = hashlib.sha256(f"{name}\n{os.path.realpath(root)}".encode(errors="surrogateescape"))
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", root.name)[:40].strip("-") or "root"
+    return data / "stores" / f"{readable}-{digest.hexdigest()[:12]}"
+
+
+def _count(store: Store, limit: int) -> dict[str, Any]:
+    states = [entry.state for entry in store.entries()]
+    queued = states.count(State.QUEUED)
+    return {
+        "state": store.queue_state().value,
+        "running": len(states) - queued,
+        "queued": queued,
+        "limit": limit,
+    }
+
+
+def _sweep_segments(folder: Path, limit_bytes: int, keep: set[str]) -> None:
+    # Here because it brings in the media libraries, which a server's start does not wait for.
+    from ..media.cache import SegmentCache
+
+    SegmentCache(folder).sweep(limit_bytes, keep)

@@ -1,0 +1,64 @@
+"""Install all that the tests need, the browser too, and run them.
+
+    python3 tests/run.py [arguments for pytest]
+
+Everything goes into `.venv` beside `pyproject.toml`, except the browser: an installed Chromium or
+Chrome is used; else Debian's package is installed, or Playwright's own build where that cannot be.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):
+        sys.exit("Python 3.11 or newer is needed.")
+    if not BIN.exists():
+        venv.create(VENV, with_pip=True)
+    python = BIN / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
+    run(python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[test]")
+    if not any(map(shutil.which, BROWSERS)):
+        install_browser(python)
+    arguments = sys.argv[1:]
+    if not arguments:
+        run(python, "-m", "ruff", "format", "--check", ".")
+        run(python, "-m", "ruff", "check", ".")
+        run(python, "-m", "mypy")
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    return subprocess.run(
+        [python, "-m", "pytest", *arguments], cwd=ROOT, env={**os.environ, "PATH": path}
+    ).returncode
+
+
+def install_browser(python: Path) -> None:
+    if shutil.which("apt-get"):
+        sudo = ["sudo", "-n"] if os.geteuid() != 0 else []
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "chromium"]):
+            if subprocess.run([*sudo, *command], env=environment).returncode:
+                break
+        else:
+            return
+    run(python, "-m", "playwright", "install", "chromium")
+
+
+def run(*command: str | Path) -> None:
+    done = subprocess.run([str(part) for part in command], cwd=ROOT)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed with exit code {done.returncode}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
