@@ -24,6 +24,8 @@ class Connection:
 
     def __init__(self, server: Server, *, verify: bool | str = True) -> None:
         self.server = server
+        self.trust = _trust(verify)
+        """True, False, or the TLS context with the certificates to trust."""
         self.answered = False
         """Whether anything has ever answered at the server's address."""
         headers = {"Accept": "application/json, application/problem+json"}
@@ -36,7 +38,7 @@ class Connection:
             headers=headers,
             timeout=TIMEOUT,
             transport=transport,
-            verify=_trust(verify),
+            verify=self.trust,
             # A proxy for the outside world cannot reach a server on this machine.
             mounts=dict.fromkeys(("http://", "https://", "all://")) if local else None,
         )
@@ -59,6 +61,18 @@ class Connection:
     def text(self, path: str) -> str:
         """The text of the answer; raises as `call` does."""
         return self._send("GET", path, tries=1).text
+
+    def exchange(self, method: str, path: str, **request: Any) -> tuple[int, str, bytes]:
+        """Status, content type and body of whatever is answered, for whoever passes it on.
+
+        Raises:
+            ServerUnreachable: nothing answers.
+        """
+        try:
+            response = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        return response.status_code, response.headers.get("content-type", ""), response.content
 
     def close(self) -> None:
         """Close the session."""
