@@ -15,7 +15,7 @@ export function Details({ entry }: { entry: Entry }) {
   const facts: [string, string | false | null | undefined][] = [
     [trans.__('Output'), job.output],
     [trans.__('Source'), sourceText(job)],
-    [trans.__('Encoder'), job.encoder && `${job.encoder.name}: ${job.encoder.reason}`],
+    [trans.__('Encoder'), job.encoder && encoderText(job.encoder)],
     [trans.__('Segments'), segments.total > 0 && segmentsText(segments, trans)],
     [trans.__('Result'), resultText(job)],
     [trans.__('Attempt'), job.attempt > 1 && String(job.attempt)],
@@ -56,6 +56,10 @@ export function Details({ entry }: { entry: Entry }) {
     </div>
   );
 }
+
+/** Some reasons begin with the name. */
+const encoderText = ({ name, reason }: NonNullable<Job['encoder']>): string =>
+  reason.startsWith(name) ? reason : `${name}: ${reason}`;
 
 function sourceText({ spec }: Job): string | null {
   const source = spec?.sources?.[0];

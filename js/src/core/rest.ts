@@ -7,6 +7,7 @@ export type Action = 'cancel' | 'retry' | 'pause' | 'resume';
 
 export class Rest {
   private noPictures = false;
+  private firstPicture: Promise<Blob | null> | null = null;
 
   constructor(private transport: Transport) {}
 
@@ -53,7 +54,15 @@ export class Rest {
 
   /** A picture of the source or of the finished file; null where there is none. */
   async picture(id: string, which: 'thumbnail' | 'poster'): Promise<Blob | null> {
+    // The first one tells whether this server has pictures at all.
+    await this.firstPicture?.catch(() => null);
     if (this.noPictures) return null;
+    const picture = this.fetchPicture(id, which);
+    this.firstPicture ??= picture;
+    return picture;
+  }
+
+  private async fetchPicture(id: string, which: string): Promise<Blob | null> {
     try {
       const { blob, type } = await this.ask({ method: 'GET', path: `jobs/${id}/${which}` });
       return blob && type.startsWith('image/') ? blob : null;

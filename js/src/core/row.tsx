@@ -7,8 +7,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import { usePanel } from './context';
 import { Details } from './details';
 import { clock, percentOf, progressText, stateText } from './format';
-import { IconButton } from './icons';
+import { IconButton, type IconName } from './icons';
 import { Picture } from './picture';
+import type { Action } from './rest';
 import type { Entry } from './store';
 import { isLive, isRunning, nameOf, type Job } from './types';
 
@@ -52,18 +53,17 @@ function Row({ entry }: { entry: Entry }) {
           <span class="jpx-Name" title={job.output}>
             {name}
           </span>
-          <span class="jpx-State">{stateText(job, trans)}</span>
+          <Actions job={job} isUnfolded={isUnfolded} toggle={toggle} />
         </div>
         <Meta job={job} />
         {isRunning(job) && <Bar entry={entry} name={name} />}
-        <Waiting job={job} />
+        {job.state === 'queued' && <Waiting entry={entry} />}
         {job.error && (
           <p class="jpx-Error">
             {job.error.detail} {job.error.advice && <span>{job.error.advice}</span>}
           </p>
         )}
       </div>
-      <Actions entry={entry} isUnfolded={isUnfolded} toggle={toggle} />
       {isUnfolded && <Details entry={entry} />}
     </li>
   );
@@ -86,6 +86,7 @@ function Meta({ job }: { job: Job }) {
   ).value;
   return (
     <div class="jpx-Meta">
+      <span class="jpx-State">{stateText(job, trans)}</span>
       <span>{job.kind}</span>
       {job.project !== null && (
         <span class="jpx-Project" data-complete={complete || undefined} title={trans.__('Project')}>
@@ -114,37 +115,25 @@ function Bar({ entry, name }: { entry: Entry; name: string }) {
   );
 }
 
-function Waiting({ job }: { job: Job }) {
-  const { trans } = usePanel();
-  if (job.state !== 'queued') return null;
+/** Only who waits needs to know the line; the other rows are not drawn again when it moves. */
+function Waiting({ entry }: { entry: Entry }) {
+  const { session, trans, attempt } = usePanel();
+  const job = entry.job.value;
+  const line = session.store.active.value.filter(e => e.job.value.state === 'queued');
+  const place = line.indexOf(entry);
+  const move = (neighbour: Entry | undefined, step: 1 | -1) => {
+    if (!neighbour) return;
+    const priority = Math.max(-1000, Math.min(1000, neighbour.job.peek().priority + step));
+    attempt(trans.__('Move'), () => session.rest.setPriority(job.id, priority));
+  };
   const parts = [
     job.queue_position !== null && trans.__('Place %1 in the queue', job.queue_position),
     job.waiting_for
   ].filter(Boolean);
-  return parts.length ? <div class="jpx-Waiting">{parts.join(' · ')}</div> : null;
-}
-
-function Actions(props: { entry: Entry; isUnfolded: boolean; toggle: () => void }) {
-  const { session, trans, attempt } = usePanel();
-  const job = props.entry.job.value;
-  const { rest, store } = session;
-  const live = isLive(job) && !job.cancel_requested;
-  const act = (label: string, action: 'cancel' | 'retry' | 'pause' | 'resume') =>
-    attempt(label, () => rest.act(job.id, action));
-  // Only who waits needs to know the line; the others are not drawn again when it moves.
-  const line =
-    job.state === 'queued'
-      ? store.active.value.filter(e => e.job.value.state === 'queued')
-      : [];
-  const place = line.indexOf(props.entry);
-  const move = (neighbour: Entry | undefined, step: 1 | -1) => {
-    if (!neighbour) return;
-    const priority = neighbour.job.peek().priority + step;
-    attempt(trans.__('Move'), () => rest.setPriority(job.id, Math.max(-1000, Math.min(1000, priority))));
-  };
   return (
-    <div class="jpx-Actions">
-      {job.state === 'queued' && line.length > 1 && (
+    <div class="jpx-Waiting">
+      <span>{parts.join(' · ')}</span>
+      {line.length > 1 && (
         <>
           <IconButton
             icon="up"
@@ -160,26 +149,36 @@ function Actions(props: { entry: Entry; isUnfolded: boolean; toggle: () => void 
           />
         </>
       )}
-      {live && job.paused && (
-        <IconButton icon="play" label={trans.__('Resume')} onClick={() => act(trans.__('Resume'), 'resume')} />
-      )}
-      {live && !job.paused && job.state !== 'publishing' && (
-        <IconButton icon="pause" label={trans.__('Pause')} onClick={() => act(trans.__('Pause'), 'pause')} />
-      )}
-      {live && job.state !== 'publishing' && (
-        <IconButton icon="cancel" label={trans.__('Cancel')} onClick={() => act(trans.__('Cancel'), 'cancel')} />
-      )}
-      {(job.state === 'failed' || job.state === 'cancelled') && (
-        <IconButton icon="retry" label={trans.__('Retry')} onClick={() => act(trans.__('Retry'), 'retry')} />
-      )}
-      {job.state === 'completed' && session.transport.fileUrl(job.output) && !props.isUnfolded && (
-        <IconButton icon="play" label={trans.__('Play')} onClick={props.toggle} />
+    </div>
+  );
+}
+
+function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; toggle: () => void }) {
+  const { session, trans, attempt } = usePanel();
+  const live = isLive(job) && !job.cancel_requested && job.state !== 'publishing';
+  const finished = job.state === 'failed' || job.state === 'cancelled';
+  const button = (icon: IconName, label: string, action: Action) => (
+    <IconButton
+      icon={icon}
+      label={label}
+      onClick={() => attempt(label, () => session.rest.act(job.id, action))}
+    />
+  );
+  const plays = job.state === 'completed' && session.transport.fileUrl(job.output) !== null;
+  return (
+    <div class="jpx-Actions">
+      {live && job.paused && button('play', trans.__('Resume'), 'resume')}
+      {live && !job.paused && button('pause', trans.__('Pause'), 'pause')}
+      {live && button('cancel', trans.__('Cancel'), 'cancel')}
+      {finished && button('retry', trans.__('Retry'), 'retry')}
+      {plays && !isUnfolded && (
+        <IconButton icon="play" label={trans.__('Play')} onClick={toggle} />
       )}
       <IconButton
         icon="more"
         label={trans.__('Details')}
-        pressed={props.isUnfolded}
-        onClick={props.toggle}
+        pressed={isUnfolded}
+        onClick={toggle}
       />
     </div>
   );

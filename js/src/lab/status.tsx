@@ -132,17 +132,20 @@ function Popover(props: {
     };
     document.addEventListener('pointerdown', outside, { signal, capture: true });
     document.addEventListener('keydown', e => e.key === 'Escape' && props.close(), { signal });
+    // In the top layer: JupyterLab's widgets clip what is drawn inside them.
+    element.current?.showPopover?.();
     element.current?.querySelector('button')?.focus();
     return () => life.abort();
   }, []);
   const box = props.anchor.getBoundingClientRect();
   const below = box.top < innerHeight / 2;
   const style = {
+    inset: 'auto',
     left: `${Math.max(8, Math.min(box.left, innerWidth - 308))}px`,
     ...(below ? { top: `${box.bottom}px` } : { bottom: `${innerHeight - box.top}px` })
   };
   return (
-    <div ref={element} class="jpx-Popover" role="dialog" aria-label={props.label} style={style}>
+    <div ref={element} popover="manual" class="jpx-Popover" role="dialog" aria-label={props.label} style={style}>
       {props.children}
     </div>
   );
