@@ -6,12 +6,14 @@ found here, as the client finds them: never taken from the page or from a saved 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -71,16 +73,16 @@ class Relay:
     def handle(self, content: Any) -> None:
         """Take a message of the page; anything that is not ours is left alone."""
         match content:
-            case {"type": "request", "id": str(id), "method": str(method), "path": str(path)}:
-                self._threads.submit(self._answer, id, method, path, content)
-            case {"type": "feed", "id": str(id), "action": "open"}:
-                self._threads.submit(self._open, id)
-            case {"type": "feed", "id": str(id), "action": "send", "message": dict(message)}:
-                if (line := self._lines.get(id)) is not None:
+            case {"type": "request", "tag": str(tag), "method": str(method), "path": str(path)}:
+                self._later(self._answer, tag, method, path, content)
+            case {"type": "feed", "tag": str(tag), "action": "open"}:
+                self._later(self._open, tag)
+            case {"type": "feed", "tag": str(tag), "action": "send", "message": dict(message)}:
+                if (line := self._lines.get(tag)) is not None:
                     line.send(message)
-            case {"type": "feed", "id": str(id), "action": "close"}:
-                if (line := self._lines.pop(id, None)) is not None:
-                    self._threads.submit(line.close)
+            case {"type": "feed", "tag": str(tag), "action": "close"}:
+                if (line := self._lines.pop(tag, None)) is not None:
+                    self._later(line.close)
 
     def close(self) -> None:
         """End the feed connections and the requests that have not begun."""
@@ -93,9 +95,15 @@ class Relay:
                 self._connection.close()
                 self._connection = None
 
-    def _answer(self, id: str, method: str, path: str, content: dict[str, Any]) -> None:
+    def _later(self, work: Callable[..., None], *arguments: Any) -> None:
+        # In the context of the message: a comm that sends in another one tells ipykernel to take
+        # the page's next messages to the main shell, where they wait while a cell runs.
+        with contextlib.suppress(RuntimeError):  # closed
+            self._threads.submit(copy_context().run, work, *arguments)
+
+    def _answer(self, tag: str, method: str, path: str, content: dict[str, Any]) -> None:
         route, _, query = path.partition("?")
-        reply: dict[str, Any] = {"type": "reply", "id": id}
+        reply: dict[str, Any] = {"type": "reply", "tag": tag}
         if not allowed(method, route):
             log.warning("refused to relay method=%s path=%r", method, path)
             self._send({**reply, "error": "This is no route that a panel may use."}, [])
@@ -121,29 +129,29 @@ class Relay:
         else:
             self._send(reply, [body])
 
-    def _open(self, id: str) -> None:
-        if len(self._lines) >= MAX_LINES or id in self._lines:
-            self._feed(id, event="closed", code=4409, reason="Too many connections.")
+    def _open(self, tag: str) -> None:
+        if len(self._lines) >= MAX_LINES or tag in self._lines:
+            self._feed(tag, event="closed", code=4409, reason="Too many connections.")
             return
         try:
-            line = FeedLine(self._server(), lambda **news: self._feed(id, **news))
+            line = FeedLine(self._server(), lambda **news: self._feed(tag, **news))
         except ServerUnreachable as error:
             self._forget()
-            self._feed(id, event="closed", code=1006, reason=error.detail)
+            self._feed(tag, event="closed", code=1006, reason=error.detail)
             return
         except Exception:
             log.exception("the relay could not open the feed")
-            self._feed(id, event="closed", code=1006, reason="")
+            self._feed(tag, event="closed", code=1006, reason="")
             return
-        self._lines[id] = line
+        self._lines[tag] = line
         line.start()
 
-    def _feed(self, id: str, **news: Any) -> None:
+    def _feed(self, tag: str, **news: Any) -> None:
         if news["event"] == "closed":
-            self._lines.pop(id, None)
+            self._lines.pop(tag, None)
             if news["code"] == 1006:
                 self._forget()
-        self._send({"type": "feed", "id": id, **news}, [])
+        self._send({"type": "feed", "tag": tag, **news}, [])
 
     def _server(self) -> Connection:
         with self._lock:

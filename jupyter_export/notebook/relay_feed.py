@@ -8,6 +8,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -47,8 +48,13 @@ class FeedLine:
 
     def start(self) -> None:
         """Say that the line is open, and pass on what is heard until it ends."""
-        thread = threading.Thread(target=self._listen, name="jupyter-export-feed", daemon=True)
-        thread.start()
+        threading.Thread(
+            # In the context of whoever opened the line; the relay says why.
+            target=copy_context().run,
+            args=(self._listen,),
+            name="jupyter-export-feed",
+            daemon=True,
+        ).start()
 
     def send(self, message: dict[str, Any]) -> None:
         """Say something to the server; on a line that has ended this does nothing."""

@@ -57,13 +57,13 @@ class RunningLab(RunningServer):
             subprocess.run(command, check=True)
         return LONG
 
-    def submit_long(self, output: str, **more: Any) -> dict[str, Any]:
-        """Queue an export that is still under way when the test looks at it."""
+    def submit_long(self, output: str, end: float | None = None, **more: Any) -> dict[str, Any]:
+        """Queue an export, the longer the later `end` is, that is still under way when looked at."""
         # Of a size of its own: segments that an earlier export rendered would be found again.
         self.sizes += 1
         encoding = {"quality": "quality", "size": [1280 - 2 * self.sizes, 720]}
         spec = clip(self.add_long(), output, encoding=encoding, **more)
-        spec["sources"] = [{"path": LONG, "start": 0.5, "end": None}]
+        spec["sources"] = [{"path": LONG, "start": 0.5, "end": end}]
         return self.submit(spec)
 
     def submit_doomed(self, output: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def test_two_exports_at_once_have_two_bars_two_notifications_and_complete_two_pr
     page = open_lab(context, lab)
     panel = show_sidebar(page)
     lab.add_long()
-    jobs = [lab.submit_long(f"{name}.mp4", project=name) for name in ("first", "second")]
+    jobs = [lab.submit_long(f"{name}.mp4", end=25, project=name) for name in ("first", "second")]
     for job in jobs:
         expect(row(panel, job).locator("progress")).to_be_visible()
     expect(page.locator(".jpx-StatusButton")).to_have_text("2 exports running")

@@ -92,7 +92,7 @@ def test_a_page_that_cannot_reach_the_server_goes_through_the_kernel_even_while_
     expect(row(panel, job)).to_have_attribute("data-state", "cancelled")
     row(panel, job).get_by_label("Details").click()
     row(panel, job).get_by_text("Show log").click()
-    expect(row(panel, job).locator(".jpx-Log")).to_contain_text("job=")
+    expect(row(panel, job).locator(".jpx-Log")).to_contain_text("started state=running")
     status = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"
     assert page.evaluate(f"() => {status}") == "busy"
     page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")

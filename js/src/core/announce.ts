@@ -30,18 +30,21 @@ export function announce(
       if (!late && acks.claim(job)) tell({ jobs: [job], late: false });
     }
   };
-  const undo = session.store.onChange(changes => {
+  const { store } = session;
+  // Also of an empty list: from then on this browser has been here.
+  const stop = store.loaded.subscribe(loaded => {
+    if (loaded && !acks.known) acks.begin(store.finished.peek().map(entry => entry.job.peek()));
+  });
+  const undo = store.onChange(changes => {
     const ended = changes.filter(
       ({ job }) => job.finished_at && (job.state === 'completed' || job.state === 'failed')
     );
-    if (changes.some(c => c.late) && !acks.known) {
-      acks.begin(ended.filter(c => c.late).map(c => c.job));
-    }
     waiting.push(...ended);
     show();
   });
   globalThis.document?.addEventListener('visibilitychange', show, { signal: life.signal });
   return () => {
+    stop();
     undo();
     life.abort();
   };

@@ -18,7 +18,8 @@ export interface Comm {
 
 interface FromKernel {
   type: 'reply' | 'feed';
-  id: string;
+  /** Not `id`: ipykernel takes that for a request of its own. */
+  tag: string;
   status?: number;
   content_type?: string;
   body?: unknown;
@@ -48,42 +49,42 @@ export class Relay implements Transport {
   }
 
   ask({ method, path, body, key }: Ask): Promise<Reply> {
-    const id = this.newId();
+    const tag = this.newTag();
     return new Promise((resolve, reject) => {
       const fail = (why: string) => {
         clearTimeout(timer);
-        this.waiting.delete(id);
+        this.waiting.delete(tag);
         reject(new Unreachable(why));
       };
       const timer = setTimeout(() => fail('the kernel does not answer'), PATIENCE_MS);
-      this.waiting.set(id, (reply, buffers) => {
+      this.waiting.set(tag, (reply, buffers) => {
         if (reply.status === undefined) return fail(reply.error ?? 'no answer');
         clearTimeout(timer);
-        this.waiting.delete(id);
+        this.waiting.delete(tag);
         const type = reply.content_type ?? '';
         const blob = buffers[0] && new Blob([buffers[0] as BlobPart], { type });
         resolve({ status: reply.status, type, json: reply.body, ...(blob && { blob }) });
       });
-      this.send({ type: 'request', id, method, path, body, key }) || fail('the kernel is gone');
+      this.send({ type: 'request', tag, method, path, body, key }) || fail('the kernel is gone');
     });
   }
 
   open(events: ChannelEvents): Channel {
-    const id = this.newId();
+    const tag = this.newTag();
     const end = (code: number, reason: string) => {
-      if (this.channels.delete(id)) events.closed(code, reason);
+      if (this.channels.delete(tag)) events.closed(code, reason);
     };
-    this.channels.set(id, message => {
+    this.channels.set(tag, message => {
       if (message.event === 'opened') events.opened();
       else if (message.event === 'heard') events.heard(message.message);
       else end(message.code ?? 1006, message.reason ?? '');
     });
     // The caller gets its channel before it is told that it is closed.
-    queueMicrotask(() => this.send({ type: 'feed', id, action: 'open' }) || end(1006, ''));
+    queueMicrotask(() => this.send({ type: 'feed', tag, action: 'open' }) || end(1006, ''));
     return {
-      send: message => void this.send({ type: 'feed', id, action: 'send', message }),
+      send: message => void this.send({ type: 'feed', tag, action: 'send', message }),
       close: () => {
-        this.send({ type: 'feed', id, action: 'close' });
+        this.send({ type: 'feed', tag, action: 'close' });
         end(1000, '');
       }
     };
@@ -95,8 +96,8 @@ export class Relay implements Transport {
 
   private heard = (content: unknown, buffers: DataView[] = []): void => {
     const message = content as FromKernel;
-    if (message?.type === 'reply') this.waiting.get(message.id)?.(message, buffers);
-    else if (message?.type === 'feed') this.channels.get(message.id)?.(message);
+    if (message?.type === 'reply') this.waiting.get(message.tag)?.(message, buffers);
+    else if (message?.type === 'feed') this.channels.get(message.tag)?.(message);
   };
 
   /** False when the comm is closed, as after the end of its kernel. */
@@ -109,7 +110,7 @@ export class Relay implements Transport {
     }
   }
 
-  private newId(): string {
+  private newTag(): string {
     return `${this.prefix}.${++this.count}`;
   }
 }
