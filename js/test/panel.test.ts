@@ -70,13 +70,16 @@ test('a refused action tells the server’s reason and advice', async () => {
   );
 });
 
-test('earlier moves a job before the one that is before it', async () => {
+test('to the front means before the first, whatever their priorities', async () => {
   server.snapshot(1, [
     job('a', 'queued', { queue_position: 1, priority: 3 }),
-    job('b', 'queued', { queue_position: 2 })
+    job('c', 'queued', { queue_position: 2 }),
+    job('b', 'queued', { queue_position: 3 })
   ]);
-  await vi.waitFor(() => expect(button('b', 'Earlier')).toBeTruthy());
-  button('b', 'Earlier').click();
+  const front = 'To the front of the queue';
+  await vi.waitFor(() => expect(button('b', front)).toBeTruthy());
+  expect(button('a', front).disabled).toBe(true);
+  button('b', front).click();
   expect(server.asked.at(-1)).toMatchObject({
     method: 'PATCH',
     path: 'jobs/b',

@@ -31,6 +31,7 @@ class RunningLab(RunningServer):
                     "jupyter_export": True,
                 },
                 "LabApp.expose_app_in_browser": True,
+                "JupyterNotebookApp.expose_app_in_browser": True,
                 **settings,
             },
         )

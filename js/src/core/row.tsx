@@ -121,11 +121,13 @@ function Waiting({ entry }: { entry: Entry }) {
   const job = entry.job.value;
   const line = session.store.active.value.filter(e => e.job.value.state === 'queued');
   const place = line.indexOf(entry);
-  const move = (neighbour: Entry | undefined, step: 1 | -1) => {
-    if (!neighbour) return;
-    const priority = Math.max(-1000, Math.min(1000, neighbour.job.peek().priority + step));
-    attempt(trans.__('Move'), () => session.rest.setPriority(job.id, priority));
+  // Equal priorities go by age: only beyond all others is a place sure.
+  const move = (label: string, beside: Entry | undefined, step: 1 | -1) => {
+    if (!beside) return;
+    const priority = Math.max(-1000, Math.min(1000, beside.job.peek().priority + step));
+    attempt(label, () => session.rest.setPriority(job.id, priority));
   };
+  const [front, end] = [trans.__('To the front of the queue'), trans.__('To the end of the queue')];
   const parts = [
     job.queue_position !== null && trans.__('Place %1 in the queue', job.queue_position),
     job.waiting_for
@@ -137,15 +139,15 @@ function Waiting({ entry }: { entry: Entry }) {
         <>
           <IconButton
             icon="up"
-            label={trans.__('Earlier')}
+            label={front}
             disabled={place <= 0}
-            onClick={() => move(line[place - 1], 1)}
+            onClick={() => move(front, line[0], 1)}
           />
           <IconButton
             icon="down"
-            label={trans.__('Later')}
+            label={end}
             disabled={place === line.length - 1}
-            onClick={() => move(line[place + 1], -1)}
+            onClick={() => move(end, line.at(-1), -1)}
           />
         </>
       )}
