@@ -20,6 +20,7 @@ from .errors import ExportError, InternalError, QueueBusy
 from .hardware.choice import Encoders
 from .metrics import Tally
 from .queue.service import Exports
+from .server.hub import Hub
 from .server.routes import handlers
 from .settings import Settings
 from .workers.pool import LocalPool
@@ -28,7 +29,7 @@ __all__ = ["ExportApp"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two notes to Jupyter that exports run, so that it is not culled as idle.
+#: Seconds until the number of running exports is counted anew.
 ACTIVITY_SECONDS = 30.0
 #: Seconds that stopping may take beyond what the settings give the workers.
 STOP_MARGIN_SECONDS = 5.0
@@ -56,6 +57,7 @@ class ExportApp(Settings, ExtensionApp):
         self._started: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._tally = Tally()
+        self._hub = Hub()
 
     def initialize_settings(self) -> None:
         """Build the queue and its workers; nothing runs yet."""
@@ -95,6 +97,15 @@ class ExportApp(Settings, ExtensionApp):
             raise QueueBusy("Exports have not started yet.", "Try again in a moment.")
         return self.exports
 
+    async def feed(self) -> Hub:
+        """The feed, once the queue has started.
+
+        Raises:
+            QueueBusy: it cannot work on this server.
+        """
+        await self.ready()
+        return self._hub
+
     def current_activity(self) -> int:
         """How many exports run: a server with any is not shut down as idle."""
         return self._tally.running
@@ -114,6 +125,7 @@ class ExportApp(Settings, ExtensionApp):
             task.cancel()
         self._started = None
         limit = self.stop_grace_seconds + STOP_MARGIN_SECONDS
+        await _within(limit, "the feed", self._hub.close())
         if self.exports is not None and self.pool is not None:
             await _within(2 * limit, "the queue", self.exports.stop())
             await _within(limit, "the workers", self.pool.close())
@@ -121,8 +133,9 @@ class ExportApp(Settings, ExtensionApp):
 
     async def _start(self, exports: Exports, pool: LocalPool) -> None:
         try:
-            exports.listeners.append(self._tally.hear)
+            exports.listeners += [self._tally.hear, self._note_activity]
             await exports.start()
+            await self._hub.start(exports)
         except ExportError as error:
             self.refusal = error
             log.error("no exports: %s", error)
@@ -132,7 +145,7 @@ class ExportApp(Settings, ExtensionApp):
             log.exception("no exports: the queue could not start")
             return
         self._spawn(self._warm_up(pool))
-        self._spawn(self._report_activity(exports))
+        self._spawn(self._keep_tally(exports))
 
     async def _warm_up(self, pool: LocalPool) -> None:
         """Start workers and try the encoders now, so that the first export need not wait."""
@@ -142,17 +155,21 @@ class ExportApp(Settings, ExtensionApp):
         except (ExportError, OSError) as error:
             log.warning("the first export will start slowly: %s", error)
 
-    async def _report_activity(self, exports: Exports) -> None:
+    def _note_activity(self, message: dict[str, Any] | None = None) -> None:
         """Keep the server, and the hub's culler, from taking a rendering server for idle."""
         assert self.serverapp is not None
-        times = self.serverapp.web_app.settings["last_activity_times"]
+        if self._tally.running:
+            times = self.serverapp.web_app.settings["last_activity_times"]
+            times[self.name] = datetime.now(UTC)
+
+    async def _keep_tally(self, exports: Exports) -> None:
+        """Count anew now and then, so that no lost message makes a server busy for ever."""
         while True:
             try:
                 self._tally.correct(await exports.active())
             except ExportError as error:
                 log.warning("whether exports run is not known now: %s", error)
-            if self._tally.running:
-                times[self.name] = datetime.now(UTC)
+            self._note_activity()
             await asyncio.sleep(ACTIVITY_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

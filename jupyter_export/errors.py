@@ -9,7 +9,8 @@
     │       ├── SourceMissing       there is no such file
     │       └── SourceUnreadable    it is no video, or damaged, or incomplete
     ├── OutputError             the result cannot be written
-    │   └── DiskFull                there is no space left
+    │   ├── DiskFull                there is no space left
+    │   └── CacheLost               somebody emptied the segment cache under the export
     ├── EncoderError            encoding failed
     │   ├── EncoderUnavailable      the encoder asked for cannot be used here
     │   └── EncoderFailed           an encoder stopped in the middle of its work
@@ -34,6 +35,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 __all__ = [
+    "CacheLost",
     "Cancelled",
     "DiskFull",
     "DuplicateJob",
@@ -159,6 +161,13 @@ class DiskFull(OutputError):
 
     title = "The disk is full"
     status = HTTPStatus.INSUFFICIENT_STORAGE
+
+
+class CacheLost(OutputError):
+    """Files that the export needs were deleted from the segment cache; they can be made again."""
+
+    title = "The segment cache was emptied"
+    transient = True
 
 
 class EncoderError(ExportError):

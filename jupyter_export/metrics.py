@@ -30,6 +30,9 @@ ENCODERS = Counter(
 )
 RUNNING = Gauge("jupyter_export_running", "Exports that are running now")
 QUEUED = Gauge("jupyter_export_queued", "Exports that wait")
+FEED_CLIENTS = Gauge("jupyter_export_feed_clients", "Clients that follow the feed now")
+FEED_MESSAGES = Counter("jupyter_export_feed_messages", "Messages that feed clients were sent")
+FEED_SNAPSHOTS = Counter("jupyter_export_feed_snapshots", "Snapshots among them")
 
 _EVENTS = {
     State.RUNNING: "started",

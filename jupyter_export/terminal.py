@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any, TextIO
 
 __all__ = ["Bar", "describe", "duration", "table"]
@@ -52,7 +54,9 @@ class Bar:
         if self._bar is None:
             self._bar = self._make()
         bar = self._bar
-        bar.total = progress["total_frames"] or None
+        total = progress["total_frames"] or None
+        if total != bar.total:
+            bar.reset(total)
         bar.n = progress["frames"]
         bar.set_postfix_str(describe(job), refresh=False)
         bar.refresh()
@@ -67,7 +71,7 @@ class Bar:
             file=self._file,
             # tqdm's own rate would count frames that an earlier attempt had rendered.
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} frames{postfix}",
-            dynamic_ncols=True,
+            **_width(self._file),
         )
 
     def _tell(self, job: dict[str, Any], file: TextIO) -> None:
@@ -77,6 +81,15 @@ class Bar:
         self._next_percent = percent - percent % PERCENT_STEP + PERCENT_STEP
         file.write(f"{self._label}: {percent:.0f} %, {describe(job)}\n")
         file.flush()
+
+
+def _width(file: TextIO | None) -> dict[str, Any]:
+    """How tqdm learns the width: from the terminal, unless that does not know its own."""
+    if file is not None:
+        with contextlib.suppress(OSError):
+            if os.get_terminal_size(file.fileno()).columns == 0:
+                return {"ncols": 80}
+    return {"dynamic_ncols": True}
 
 
 def describe(job: dict[str, Any]) -> str:

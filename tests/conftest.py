@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from server_support import RunningServer
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmarks", action="store_true", help="run the timings, too")
@@ -35,3 +40,18 @@ def root(tmp_path: Path, media: Path) -> Path:
     for clip in media.iterdir():
         (folder / clip.name).hardlink_to(clip)
     return folder
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Servers of this test alone, with settings of its own."""
+    started: list[RunningServer] = []
+
+    def start(**settings: Any) -> RunningServer:
+        running = RunningServer(tmp_path / f"server-{len(started)}", **settings)
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        running.stop()

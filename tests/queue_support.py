@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,10 @@ class FileExecutor:
             on_progress({"frames": frame})
             if frame == FRAMES // 2 and self.halfway is not None:
                 await self.halfway(task)
-        path.write_text(text)
+        # As the real cache does: a killed process leaves no half segment to be reused.
+        draft = path.with_suffix(f".{os.getpid()}.{len(self.tasks)}.part")
+        draft.write_text(text)
+        draft.replace(path)
         return {"reused": False, "frames": FRAMES}
 
     async def _audio(self, task: Task, on_progress: OnProgress) -> dict[str, Any]:

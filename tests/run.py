@@ -22,7 +22,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 -- this file is what tells an old Python so
         sys.exit("Python 3.11 or newer is needed.")
     if not BIN.exists():
         venv.create(VENV, with_pip=True)
@@ -46,7 +46,10 @@ def install_browser(python: Path) -> None:
     if shutil.which("apt-get"):
         sudo = ["sudo", "-n"] if os.geteuid() != 0 else []
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "chromium"]):
+        for command in (
+            ["apt-get", "update", "-q"],
+            ["apt-get", "install", "-y", "-q", "chromium"],
+        ):
             if subprocess.run([*sudo, *command], env=environment).returncode:
                 break
         else:

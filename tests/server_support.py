@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ REPOSITORY = Path(__file__).parents[1]
 class RunningServer:
     """A server that can be stopped and started again on the same root and store."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, search: Sequence[str] = (), **settings: Any) -> None:
+        """`search` has further folders to import from."""
         self.folder = folder
         self.root = folder / "root"
         self.root.mkdir(parents=True)
@@ -42,7 +43,7 @@ class RunningServer:
             "JUPYTER_DATA_DIR": str(folder / "data"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "JUPYTER_NO_CONFIG": "",
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *search]),
         }
         self._port = port
         self.start()
@@ -68,7 +69,7 @@ class RunningServer:
                     sys.executable,
                     "-m",
                     "jupyter_server",
-                    *(f"--{k}={v}" for k, v in options.items()),
+                    *(f"--{k}={v}" for k, v in options.items() if v is not None),
                 ],
                 env=self.environment,
                 cwd=self.folder,
@@ -87,7 +88,7 @@ class RunningServer:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return self.http.get("health").status_code in {200, 404}
+            return self.http.get("health").status_code in {200, 403, 404}
         except httpx.TransportError:
             return False
 

@@ -68,7 +68,7 @@ export class FakeServer implements Transport {
   }
 
   snapshot(seq: number, jobs: Job[], epoch = 'e'): void {
-    this.say({ type: 'snapshot', epoch, seq, jobs });
+    this.say({ type: 'snapshot', epoch, seq, jobs, queue: { state: 'running' } });
   }
 
   cut(code = 1006): void {

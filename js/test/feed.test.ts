@@ -150,19 +150,19 @@ test('a tab that becomes visible asks whether its connection still lives', () =>
   expect(store.link.value).toBe('reconnecting');
 });
 
-test('who is logged out is told so, and the server is not hammered', () => {
+test('who may not see exports is told so, and the server is not hammered', () => {
   server.accept();
-  server.cut(4401);
+  server.cut(4403);
   expect(store.link.value).toBe('offline');
-  expect(store.reason.value).toContain('not logged in');
+  expect(store.reason.value).toContain('You may not see');
   vi.advanceTimersByTime(20_000);
   expect(server.channels).toHaveLength(1);
 });
 
-test('a hello that was refused as bad is not repeated', () => {
+test('a hello that was not understood is not repeated', () => {
   server.accept();
   server.snapshot(7, []);
-  server.cut(4409);
+  server.cut(4400);
   vi.advanceTimersByTime(1000);
   server.accept();
   expect(hello()).toEqual({ type: 'hello', epoch: null, since: null });

@@ -44,12 +44,13 @@ test('a row tells how far it is, how fast, and how long it takes', async () => {
 });
 
 test('a waiting row tells its place and the reason, also when only the line moved', async () => {
-  const waits = (n: number) =>
-    job('b', 'queued', { queue_position: n, waiting_for: `${n} before it` });
-  server.answer = () => ({ status: 200, type: 'application/json', json: { jobs: [waits(1)] } });
-  server.snapshot(1, [job('a', 'queued', { queue_position: 1 }), waits(2)]);
+  server.snapshot(1, [
+    job('a', 'queued', { queue_position: 1 }),
+    job('b', 'queued', { queue_position: 2, waiting_for: '2 before it' })
+  ]);
   await vi.waitFor(() => expect(row('b')?.textContent).toContain('Place 2'));
   server.say({ type: 'event', seq: 2, event: 'started', job: job('a') });
+  server.say({ type: 'positions', positions: { b: [1, '1 before it'] } });
   await vi.waitFor(() => expect(row('b').textContent).toContain('Place 1 in the queue · 1 before it'));
 });
 

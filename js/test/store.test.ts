@@ -8,7 +8,8 @@ const snapshot = (seq: number, jobs = [job('a')], epoch = 'e'): FeedMessage => (
   type: 'snapshot',
   epoch,
   seq,
-  jobs
+  jobs,
+  queue: { state: 'running' }
 });
 
 const event = (seq: number, it = job('a'), name: string = it.state): FeedMessage => ({
@@ -135,10 +136,19 @@ test('a project is complete when its latest job is', () => {
   expect(store.projects.value.get('demo')).toEqual({ jobs: 3, complete: false });
 });
 
-test('the queue is told paused by a word or by an object', () => {
+test('the queue is told paused and let go on', () => {
   const store = new Store();
-  store.receive({ type: 'snapshot', epoch: 'e', seq: 1, jobs: [], queue: { state: 'paused' } });
+  store.receive({ ...snapshot(1), queue: { state: 'paused' } } as FeedMessage);
   expect(store.queue.value).toBe('paused');
-  store.receive({ type: 'event', seq: 2, event: 'queue', queue: 'running' });
+  store.receive({ type: 'event', seq: 2, event: 'queue', queue: { state: 'running' } });
   expect(store.queue.value).toBe('running');
+});
+
+test('places move without an event, and only for who still waits', () => {
+  const store = new Store();
+  store.receive(snapshot(1, [job('a'), job('b', 'queued', { queue_position: 2 })]));
+  store.receive({ type: 'positions', positions: { a: [1, 'x'], b: [1, 'a free place'], z: [3, null] } });
+  expect(store.entry('a')!.job.value.queue_position).toBeNull();
+  const { queue_position, waiting_for } = store.entry('b')!.job.value;
+  expect([queue_position, waiting_for]).toEqual([1, 'a free place']);
 });

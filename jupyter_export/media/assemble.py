@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -53,7 +54,6 @@ def assemble(
 
     Raises:
         DiskFull, OutputError: `part` cannot be written.
-        FileNotFoundError: a segment has gone from the cache.
     """
     _check_space(plan, cache, part)
     format = OUTPUT_SUFFIXES[plan.suffix]
@@ -175,6 +175,7 @@ def _video(
 def _audio(
     plan: Plan, cache: SegmentCache, container: OutputContainer, stack: contextlib.ExitStack
 ) -> list[Iterator[_Timed]]:
+    """The audio track; none where the source is silent: an empty one would confuse players."""
     audio = plan.audio
     assert audio is not None
     if audio.id is None:
@@ -183,9 +184,10 @@ def _audio(
         assert isinstance(stream, AudioStream)
         copied = copied_packets(source, audio.facts.index, audio.start, audio.end)
     else:
-        file = stack.enter_context(open_segment(cache.path(audio.id)))
-        if not file.streams.audio:
+        entry = cache.peek(audio.id)
+        if entry is not None and not entry.frames:
             return []
+        file = stack.enter_context(open_segment(cache.path(audio.id)))
         stream = file.streams.audio[0]
         base = stream.time_base
         assert base is not None
@@ -194,8 +196,11 @@ def _audio(
             for packet in file.demux(stream)
             if packet.pts is not None
         )
+    first = next(iter(copied), None)
+    if first is None:
+        return []
     target = container.add_stream_from_template(stream)
-    return [_timed_audio(copied, target)]
+    return [_timed_audio(chain([first], copied), target)]
 
 
 def _timed_audio(

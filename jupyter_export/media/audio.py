@@ -60,6 +60,7 @@ def render_audio(
             context.bit_rate = recipe.bit_rate
         context.format = _FORMATS[recipe.codec]
         context.flags |= int(Flags.global_header)
+        output.start_encoding()  # the file is there, whether or not it gets a packet
 
         def write(frame: AudioFrame | None) -> None:
             nonlocal count

@@ -58,6 +58,14 @@ class SegmentCache:
         self.remove(id)
         return None
 
+    def peek(self, id: str) -> Entry | None:
+        """The entry, if its file is there with the right length; `find` checks the sum, too."""
+        try:
+            entry = Entry(**json.loads(self._proof(id).read_text()))
+            return entry if self.path(id).stat().st_size == entry.bytes else None
+        except (OSError, ValueError, TypeError):
+            return None
+
     def put(self, id: str, make: Callable[[Path], int]) -> Entry:
         """Have `make` write the file (it returns the number of frames), then take it in.
 
@@ -116,7 +124,9 @@ class SegmentCache:
         for path, used, size in entries:
             passing = path.suffix in {".part", ".plan"}
             stale = passing and used < time.time() - _DAY
-            if stale or (not passing and total > limit_bytes and path.stem not in keep):
+            if path.stem in keep:
+                continue
+            if stale or (not passing and total > limit_bytes):
                 with contextlib.suppress(OSError):
                     path.unlink()
                 with contextlib.suppress(OSError):

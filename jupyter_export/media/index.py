@@ -24,7 +24,7 @@ TOLERANCE = Fraction(1, 1000)
 #: Seconds to step back when a seek lands after its target; the last resort is the beginning.
 _STEPS_BACK = (Fraction(0), Fraction(2), Fraction(10), Fraction(60))
 
-#: More than any codec's reordering, in seconds: how far behind the range's end to keep reading.
+#: Seconds by which a packet without a decoding time may come before its frame is shown.
 _REORDER = Fraction(2)
 
 
@@ -102,7 +102,8 @@ def _scan(
 ) -> list[tuple[int, int, bool]]:
     """``(pts, duration, is_keyframe)`` of the shown frames from a keyframe before `first`."""
     assert stream.time_base is not None
-    limit = None if last is None else last + _ticks(_REORDER, stream.time_base)
+    reorder = _ticks(_REORDER, stream.time_base)
+    beyond: int | None = None
     found: list[tuple[int, int, bool]] = []
     seek_before(container, stream, first)
     try:
@@ -112,7 +113,11 @@ def _scan(
             if _hidden(stream, packet):
                 continue
             found.append((packet.pts, packet.duration or 0, packet.is_keyframe))
-            if limit is not None and (packet.dts or packet.pts) > limit:
+            if last is not None and packet.pts >= last:
+                beyond = packet.pts if beyond is None else min(beyond, packet.pts)
+            # A frame is decoded before it is shown: from here on, none is shown before `beyond`.
+            decoded = packet.pts - reorder if packet.dts is None else packet.dts
+            if beyond is not None and decoded > beyond:
                 break
     except av.FFmpegError:
         pass  # what is missing shows in the check that follows

@@ -16,7 +16,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import DiskFull, ExportError, OutputError, SourceMissing, SourceUnreadable
+from ..errors import CacheLost, DiskFull, ExportError, OutputError, SourceMissing, SourceUnreadable
 
 __all__ = ["MAX_PIXELS", "SEGMENT_FORMAT", "open_segment", "open_source", "writing"]
 
@@ -60,8 +60,17 @@ def open_source(path: Path, *, field: str = "sources[0].path") -> Iterator[Input
 
 @contextlib.contextmanager
 def open_segment(path: Path) -> Iterator[InputContainer]:
-    """Open one of our own segment files for reading."""
-    container = _open(path, SEGMENT_FORMAT)
+    """Open one of our own segment files for reading.
+
+    Raises:
+        CacheLost: it has gone, or is none.
+    """
+    try:
+        container = _open(path, SEGMENT_FORMAT)
+    except (av.FFmpegError, ValueError):
+        raise CacheLost(
+            f"The finished segment {path.name} has gone from the cache.", "Retry: it is made again."
+        ) from None
     try:
         yield container
     finally:

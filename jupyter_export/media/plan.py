@@ -253,7 +253,7 @@ def _audio(
         end=end,
         sample_rate=facts.sample_rate if facts.sample_rate in _AAC_RATES else 48000,
         codec="flac" if spec.encoding.quality is Quality.LOSSLESS and wanted == "auto" else "aac",
-        layout=facts.layout if facts.channels in (1, 2) else _layout(facts.channels),
+        layout=_layout(facts.channels),
         bit_rate=_AAC_BIT_RATE * min(2, facts.channels) + 48_000 * max(0, facts.channels - 2),
         versions=versions(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +43,9 @@ class Reader:
         self._stream = stream
         limit_decoder(stream)
         self._prime()
+        # AVI has no presentation times; those that FFmpeg makes up are in decoding order.
+        name = self._container.format.name
+        self._in_decoding_order = name == "avi" and stream.codec_context.name in {"h264", "hevc"}
         self._frames: Iterator[VideoFrame] | None = None
         self._held: VideoFrame | None = None
         self._position: int | None = None
@@ -115,6 +119,7 @@ class Reader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._stream)
+        times: list[int] = []
         while True:
             try:
                 packet = next(packets, None)
@@ -127,6 +132,11 @@ class Reader:
             except av.FFmpegError:
                 self.damaged += 1
                 frames = []
+            if self._in_decoding_order:
+                if packet is not None and packet.size and packet.pts is not None:
+                    heapq.heappush(times, packet.pts)
+                for frame in frames:
+                    frame.pts = heapq.heappop(times) if times else frame.pts
             yield from frames
             if packet is None or not packet.size:
                 return

@@ -11,8 +11,7 @@ from typing import Any, Literal, TextIO
 from ..errors import Cancelled, ExportError, InternalError, ServerUnreachable
 from ..job import FINISHED, State
 from ..spec import ExportSpec
-from .connection import Connection
-from .discovery import candidates
+from .connection import Connection, open_connection
 from .paths import project_name, translate
 
 __all__ = ["Client", "JobHandle", "connect"]
@@ -37,23 +36,8 @@ def connect(
         ServerUnreachable: no server was found, or it does not answer, or refuses the token, or
             does not have this extension.
     """
-    first: ServerUnreachable | None = None
-    for server in candidates(url, token):
-        connection = Connection(server, verify=verify)
-        try:
-            health = connection.call("GET", "health")
-        except ServerUnreachable as error:
-            connection.close()
-            first = first or error
-            if server.origin != "other" and connection.answered:
-                # The server that is meant said no; another one would export into another root.
-                raise
-            continue
-        return Client(connection, root=str(health.get("root") or ""))
-    raise first or ServerUnreachable(
-        "No running Jupyter server was found.",
-        "Start one (`jupyter lab`), or set JUPYTER_EXPORT_URL and JUPYTER_EXPORT_TOKEN.",
-    )
+    connection, health = open_connection(url, token, verify)
+    return Client(connection, root=str(health.get("root") or ""))
 
 
 class Client:
@@ -101,7 +85,7 @@ class Client:
             headers={"Idempotency-Key": uuid.uuid4().hex},
             tries=3,
         )
-        return JobHandle(self, job)
+        return JobHandle(self._connection, job)
 
     def jobs(
         self,
@@ -116,7 +100,7 @@ class Client:
         while limit is None or len(found) < limit:
             size = PAGE if limit is None else min(PAGE, limit - len(found))
             answer = self._get("jobs", {**query, "limit": size})
-            found += [JobHandle(self, job) for job in answer["jobs"]]
+            found += [JobHandle(self._connection, job) for job in answer["jobs"]]
             query["before"] = answer["next"]
             if answer["next"] is None:
                 break
@@ -136,7 +120,7 @@ class Client:
         Raises:
             JobNotFound: there is none with this id.
         """
-        return JobHandle(self, self._connection.call("GET", f"jobs/{id}"))
+        return JobHandle(self._connection, self._connection.call("GET", f"jobs/{id}"))
 
     def projects(self) -> list[dict[str, Any]]:
         """The projects, each with its jobs counted and whether it is complete."""
@@ -171,26 +155,19 @@ class Client:
         return f"<jupyter_export client of {self.url}>"
 
     def _list(self, path: str, query: dict[str, Any]) -> list[JobHandle]:
-        return [JobHandle(self, job) for job in self._get(path, query)["jobs"]]
+        return [JobHandle(self._connection, job) for job in self._get(path, query)["jobs"]]
 
     def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value is not None}
         answer: dict[str, Any] = self._connection.call("GET", path, params=given)
         return answer
 
-    def _do(self, method: str, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self._connection.call(method, path)
-        return answer
-
-    def _text(self, path: str) -> str:
-        return self._connection.text(path)
-
 
 class JobHandle:
     """A job as the server last described it; `refresh` asks again."""
 
-    def __init__(self, client: Client, json: dict[str, Any]) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, json: dict[str, Any]) -> None:
+        self._connection = connection
         self.json = json
         """The whole job, as REST gives it."""
 
@@ -223,7 +200,7 @@ class JobHandle:
 
     def refresh(self) -> JobHandle:
         """Ask the server how the job is."""
-        self.json = self._client._do("GET", f"jobs/{self.id}")
+        self.json = self._connection.call("GET", f"jobs/{self.id}")
         return self
 
     def wait(
@@ -290,7 +267,7 @@ class JobHandle:
 
     def log(self) -> str:
         """What the job and its libraries wrote while it ran."""
-        return self._client._text(f"jobs/{self.id}/log")
+        return self._connection.text(f"jobs/{self.id}/log")
 
     def __repr__(self) -> str:
         percent = f" {self.progress['percent']:.0f}%" if self.state is State.RUNNING else ""
@@ -310,5 +287,5 @@ class JobHandle:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _act(self, action: str) -> JobHandle:
-        self.json = self._client._do("POST", f"jobs/{self.id}/{action}")
+        self.json = self._connection.call("POST", f"jobs/{self.id}/{action}")
         return self

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..errors import ExportError, InternalError, ServerUnreachable, SpecError
-from .discovery import Server
+from .discovery import Server, candidates
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "open_connection"]
 
 #: Seconds to wait for an answer; submitting looks into the source file first.
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -26,8 +26,6 @@ class Connection:
         self.server = server
         self.trust = _trust(verify)
         """True, False, or the TLS context with the certificates to trust."""
-        self.answered = False
-        """Whether anything has ever answered at the server's address."""
         headers = {"Accept": "application/json, application/problem+json"}
         if server.token:
             headers["Authorization"] = f"token {server.token}"
@@ -56,7 +54,7 @@ class Connection:
         try:
             return response.json()
         except ValueError:
-            raise self._not_ours("does not answer as this extension does") from None
+            raise self.not_ours("does not answer as this extension does") from None
 
     def text(self, path: str) -> str:
         """The text of the answer; raises as `call` does."""
@@ -88,7 +86,11 @@ class Connection:
                 if tries <= 0:
                     raise self._unreachable(error) from None
                 time.sleep(RETRY_SECONDS)
-        self.answered = True
+            except (TypeError, ValueError) as error:
+                raise SpecError(
+                    f"The spec cannot be written as JSON: {error}.",
+                    "Use plain numbers, texts, lists and dicts; no NaN.",
+                ) from None
         if response.is_success:
             return response
         raise self._error(response)
@@ -108,7 +110,7 @@ class Connection:
                 # A server that knows no token sends a browser to its login page.
                 return self._refused()
             case 404 if not detail:
-                return self._not_ours("does not have the extension jupyter_export")
+                return self.not_ours("does not have the extension jupyter_export")
             case status if detail and 400 <= status < 500:
                 return SpecError(detail, advice)
             case 502 | 503 | 504:
@@ -126,7 +128,7 @@ class Connection:
         if "CERTIFICATE_VERIFY_FAILED" in text:
             return ServerUnreachable(
                 f"The certificate of {self.server.url} is not trusted.",
-                "Give verify= the path of its certificate, or verify=False on a network you trust.",
+                "Name its certificate in SSL_CERT_FILE; or give verify=False (`--insecure`).",
             )
         return ServerUnreachable(
             f"The Jupyter server at {self.server.url} does not answer ({text.rstrip('.')}).",
@@ -141,11 +143,45 @@ class Connection:
             "Set JUPYTER_EXPORT_URL and JUPYTER_EXPORT_TOKEN (`jupyter server list` shows both).",
         )
 
-    def _not_ours(self, what: str) -> ServerUnreachable:
+    def not_ours(self, what: str) -> ServerUnreachable:
+        """The error of a server that serves no exports; `what` completes the sentence."""
         return ServerUnreachable(
             f"The server at {self.server.url} {what}.",
             "Run `pip install jupyter_export` in the server's environment, then restart it.",
         )
+
+
+def open_connection(
+    url: str | None, token: str | None, verify: bool | str
+) -> tuple[Connection, dict[str, Any]]:
+    """A connection with the first server that answers, and its health.
+
+    Only among servers that merely happen to run is the next one tried: where one is meant, such
+    as the kernel's own, another one would export into another root.
+
+    Raises:
+        ServerUnreachable: there is none, or the one that is meant does not serve exports.
+    """
+    first: ServerUnreachable | None = None
+    for server in candidates(url, token):
+        connection = Connection(server, verify=verify)
+        try:
+            health = connection.call("GET", "health")
+            if not isinstance(health, dict) or "status" not in health:
+                raise connection.not_ours("does not answer as this extension does")
+            return connection, health
+        except ServerUnreachable as error:
+            connection.close()
+            if server.origin != "other":
+                raise
+            first = first or error
+        except BaseException:
+            connection.close()
+            raise
+    raise first or ServerUnreachable(
+        "No running Jupyter server was found.",
+        "Start one (`jupyter lab`), or set JUPYTER_EXPORT_URL and JUPYTER_EXPORT_TOKEN.",
+    )
 
 
 def _trust(verify: bool | str) -> Any:

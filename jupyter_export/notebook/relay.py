@@ -131,7 +131,7 @@ class Relay:
 
     def _open(self, tag: str) -> None:
         if len(self._lines) >= MAX_LINES or tag in self._lines:
-            self._feed(tag, event="closed", code=4409, reason="Too many connections.")
+            self._feed(tag, event="closed", code=1013, reason="Too many connections.")
             return
         try:
             line = FeedLine(self._server(), lambda **news: self._feed(tag, **news))

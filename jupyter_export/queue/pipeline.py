@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import EncoderError, WorkerLost
+from ..errors import CacheLost, EncoderError, WorkerLost
 from ..job import Progress, SegmentCounts
 from ..spec import Encoding, ExportSpec
 from ..workers.executor import Executor, OnProgress, Task
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 #: Whoever watches hears at least this often, whatever the tasks do.
 HEARTBEAT_SECONDS = 1.0
+
+#: How often segments may disappear under an attempt before it gives up.
+CACHE_LOSSES = 4
 
 
 class EncoderChooser(Protocol):
@@ -157,6 +161,8 @@ class _Attempt:
         self._meter = meter
         self._on_outline = on_outline
         self._notes: list[str] = []
+        self._origins: dict[int, str] = {}
+        """How each finished segment came to be, by its index."""
 
     async def run(self) -> Produced:
         self._meter.phase("planning")
@@ -188,6 +194,7 @@ class _Attempt:
     async def _with(self, choice: Choice) -> Produced:
         """The whole export with one encoder: segments of two do not share a track."""
         self._meter.phase("planning")
+        self._origins.clear()
         planned = await self._task("plan", self._plan_params(choice))
         for note in planned["notes"]:
             self._note(note)
@@ -206,17 +213,7 @@ class _Attempt:
         )
         self._meter.planned(outline.total_frames)
         await self._tell(outline)
-        outline = await self._render(planned["plan"], segments, outline)
-
-        self._meter.phase("assembling")
-        cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
-        if planned["audio"] is not None:
-            await self._task("audio", cached)
-        made = await self._task(
-            "assemble",
-            {**cached, "part": str(self._order.part)},
-            lambda message: self._meter.assembling(message["fraction"]),
-        )
+        outline, made = await self._assembled(planned, segments, outline)
         self._meter.phase("publishing")
         return Produced(
             part=self._order.part,
@@ -227,9 +224,37 @@ class _Attempt:
             outline=outline,
         )
 
-    async def _render(self, plan: Any, segments: list[dict[str, Any]], outline: Outline) -> Outline:
-        """Render all segments, `width` at once; the first failure stops the others."""
-        pending = iter(enumerate(segments))
+    async def _assembled(
+        self, planned: dict[str, Any], segments: list[dict[str, Any]], outline: Outline
+    ) -> tuple[Outline, dict[str, Any]]:
+        """Render and assemble; what somebody deletes from the cache meanwhile is made again."""
+        cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
+        pending = list(enumerate(segments))
+        for _ in range(CACHE_LOSSES):
+            outline = await self._render(planned["plan"], pending, outline)
+            self._meter.phase("assembling")
+            if planned["audio"] is not None:
+                await self._task("audio", cached)
+            made = await self._task(
+                "assemble",
+                {**cached, "part": str(self._order.part)},
+                lambda message: self._meter.assembling(message["fraction"]),
+            )
+            if "missing" not in made:
+                return outline, made
+            pending = [(index, segments[index]) for index in made["missing"]]
+            log.warning("%d segments have gone from the cache %s", len(pending), self._order.labels)
+        raise CacheLost(
+            "Finished segments disappear from the cache again and again.",
+            f"Stop whatever cleans {self._order.cache}, then retry.",
+        )
+
+    async def _render(
+        self, plan: Any, segments: list[tuple[int, dict[str, Any]]], outline: Outline
+    ) -> Outline:
+        """Render segments, `width` at once; the first failure stops the others."""
+        pending = iter(segments)
+        planned = outline.segments.total
 
         def heard(index: int, message: dict[str, Any]) -> None:
             self._meter.rendering(index, message["frames"])
@@ -245,9 +270,10 @@ class _Attempt:
                 self._meter.finished(index, done["frames"], reused=done["reused"])
                 for note in done.get("notes", ()):
                     self._note(note)
+                self._origins[index] = _origin(segment["kind"], done["reused"])
                 outline = replace(
                     outline,
-                    segments=_counted(outline.segments, segment["kind"], done["reused"]),
+                    segments=SegmentCounts(total=planned, **Counter(self._origins.values())),
                     notes=tuple(self._notes),
                 )
                 await self._tell(outline)
@@ -289,12 +315,11 @@ class _Attempt:
             await self._on_outline(outline)
 
 
-def _counted(counts: SegmentCounts, kind: str, reused: bool) -> SegmentCounts:
+def _origin(kind: str, reused: bool) -> str:
+    """The field of `SegmentCounts` in which a finished segment counts."""
     if reused:
-        return replace(counts, reused=counts.reused + 1)
-    if kind == "copy":
-        return replace(counts, copied=counts.copied + 1)
-    return replace(counts, rendered=counts.rendered + 1)
+        return "reused"
+    return "copied" if kind == "copy" else "rendered"
 
 
 @contextlib.contextmanager

@@ -132,6 +132,12 @@ class Records:
             )
             return [job_from_row(row) for row in rows]
 
+    def latest_finished(self, limit: int) -> builtins.list[Job]:
+        """The `limit` jobs that finished last, the latest first."""
+        with meaning(self.path):
+            rows = self._sql.latest_finished(self._connection, limit=limit)
+            return [job_from_row(row) for row in rows]
+
     def projects(self) -> builtins.list[dict[str, Any]]:
         """Every project: ``{name, jobs, state, complete}``, by the state of its latest job."""
         with meaning(self.path):
@@ -181,6 +187,16 @@ class Records:
         with meaning(self.path):
             rows = self._sql.events_since(self._connection, seq=seq, limit=limit)
             return [Event.from_row(row) for row in rows]
+
+    @contextlib.contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """All that is read inside is of one moment, whatever other servers write meanwhile."""
+        with meaning(self.path):
+            self._connection.execute("begin")
+            try:
+                yield
+            finally:
+                self._connection.execute("commit")
 
     # Changes
 

@@ -69,6 +69,8 @@ class Run:
 
         What has become of it is told by the store. A file that is being published is finished.
         """
+        if self._interrupted:
+            return  # a second cancel would break off the cleaning up after the first
         self._interrupted = True
         if self._work is not None:
             self._work.cancel()

@@ -29,7 +29,7 @@ Sweep = Callable[[Path, int, set[str]], None]
 #: How often a server that follows tries to take over, and one that met an error tries again.
 RETRY_SECONDS = 2.0
 #: How long a killed worker's attempt may take to see it, when the server stops.
-LAST_SECONDS = 5.0
+LAST_SECONDS = 2.0
 
 
 class Scheduler:
@@ -67,6 +67,7 @@ class Scheduler:
         grace = self._means.settings.stop_grace_seconds
         self._stopping.set()
         self._wake.set()
+        self._interrupt_all()
         if self._main is not None:
             _, pending = await asyncio.wait({self._main}, timeout=grace)
             for task in pending:
@@ -74,8 +75,7 @@ class Scheduler:
             self._main = None
         with contextlib.suppress(ValueError):
             self._means.database.listeners.remove(self._heard)
-        for run in self._runs.values():
-            run.interrupt()
+        self._interrupt_all()  # also what was being claimed
         if not await self._ended(grace):
             log.warning("%d exports did not stop in %g s", len(self._runs), grace)
             await self._means.executor.close()
@@ -102,6 +102,10 @@ class Scheduler:
             self._runs[id].interrupt()
         else:
             self._wanted_stops.add(id)  # its claim is just being answered
+
+    def _interrupt_all(self) -> None:
+        for run in self._runs.values():
+            run.interrupt()
 
     async def _ended(self, seconds: float) -> bool:
         if not self._tasks:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..settings import Settings
 from ..spec import ExportSpec
 from ..workers.executor import Executor
 from .admission import admit
-from .choice import QueueState
+from .choice import Place, QueueState
 from .database import Database
 from .line import Line
 from .lock import SchedulerLock
@@ -26,6 +27,7 @@ from .logs import JobLogs
 from .pipeline import EncoderChooser
 from .runner import Means
 from .scheduler import Scheduler, Sweep
+from .snapshot import count, take
 from .store import Store, check_same_request
 from .view import View
 
@@ -237,7 +239,7 @@ class Exports:
 
     async def queue_state(self) -> dict[str, Any]:
         """``{state, running, queued, limit}``; state is running, paused or draining."""
-        return await self._database.call(_count, self.settings.max_concurrent_exports)
+        return await self._database.call(count, self.settings.max_concurrent_exports)
 
     async def set_queue(self, action: str) -> dict[str, Any]:
         """Pause or resume the queue, or drain it: finish what runs and start nothing.
@@ -259,6 +261,42 @@ class Exports:
             "journal_mode": self._database.journal_mode,
             "queue": await self.queue_state(),
         }
+
+    # What the feed is made of
+
+    @property
+    def epoch(self) -> str:
+        """Names the store: event numbers of another one mean nothing."""
+        return self._database.epoch
+
+    @property
+    def seq(self) -> int:
+        """The number of the latest event that was announced."""
+        return self._database.last_seq
+
+    async def snapshot(
+        self, finished: int, encode: Callable[[dict[str, Any]], str]
+    ) -> tuple[int, builtins.list[str], dict[str, Any]]:
+        """The live jobs and the `finished` latest others, of one moment.
+
+        Gives the number of the last event before that moment, each job as `encode` makes it of
+        its JSON form (in a thread), and the state of the queue.
+        """
+        taken = await self._database.call(take, self.settings.max_concurrent_exports, finished)
+
+        def encoded() -> builtins.list[str]:
+            return [encode(self._view.show(job, taken.places.get(job.id))) for job in taken.jobs]
+
+        return taken.seq, await asyncio.to_thread(encoded), taken.queue
+
+    async def events_since(self, seq: int, limit: int) -> builtins.list[dict[str, Any]]:
+        """At most `limit` events after `seq` that are still kept, oldest first."""
+        events = await self._database.call(Store.events_since, seq, limit)
+        return [event.to_json() for event in events]
+
+    async def places(self) -> dict[str, Place]:
+        """Where each queued job stands now, and what it waits for."""
+        return (await self._line.decide()).places
 
     async def log(self, id: str) -> str:
         """The end of a job's log, at most 256 KiB.
@@ -286,17 +324,6 @@ def store_folder(data: Path, root: Path, server: str | None = None) -> Path:
     digest = hashlib.sha256(f"{name}\n{os.path.realpath(root)}".encode(errors="surrogateescape"))
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", root.name)[:40].strip("-") or "root"
     return data / "stores" / f"{readable}-{digest.hexdigest()[:12]}"
-
-
-def _count(store: Store, limit: int) -> dict[str, Any]:
-    states = [entry.state for entry in store.entries()]
-    queued = states.count(State.QUEUED)
-    return {
-        "state": store.queue_state().value,
-        "running": len(states) - queued,
-        "queued": queued,
-        "limit": limit,
-    }
 
 
 def _sweep_segments(folder: Path, limit_bytes: int, keep: set[str]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..job import Job, Progress, State
+from ..job import Job, Progress, SegmentCounts, State
+from .choice import Place
 from .line import Line
 from .meter import RENDERED_PERCENT
 from .rows import Event
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 Listener = Callable[[dict[str, Any]], None]
 """Called in the event loop; must not block. Gets ``{"type": "event", "seq", "event", "at",
 "job"}`` for what is durable (an event of the queue has "queue" instead of "job"), and
-``{"type": "progress", "job": id, "progress": {…}}``, at least every second while a job runs."""
+``{"type": "progress", "job": id, "progress": {…}, "segments": {…}}``, at least every second while
+a job runs."""
 
 _WORKED_ON = frozenset({State.RUNNING, State.PUBLISHING})
 
@@ -41,34 +43,46 @@ class View:
     async def all(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
         """The jobs in their JSON form."""
         jobs = list(jobs)
-        places = {}
+        places: dict[str, Place] = {}
         if any(job.state is State.QUEUED for job in jobs):
             places = (await self._line.decide()).places
-        values = []
-        for job in jobs:
-            place = places.get(job.id) if job.state is State.QUEUED else None
-            values.append(
-                job.to_json(
-                    self._progress(job),
-                    queue_position=place.position if place else None,
-                    waiting_for=place.waiting_for if place else None,
-                )
-            )
-        return values
+        return [self.show(job, places.get(job.id)) for job in jobs]
+
+    def show(self, job: Job, place: Place | None) -> dict[str, Any]:
+        """The job in its JSON form, at its place in the line. Can be called in any thread."""
+        queued = place if job.state is State.QUEUED else None
+        return job.to_json(
+            self._progress(job),
+            queue_position=queued.position if queued else None,
+            waiting_for=queued.waiting_for if queued else None,
+        )
 
     def progressed(self, job: Job, progress: Progress) -> None:
         """An attempt of this server has got further, or is still alive."""
         self._live[job.id] = job.attempt, progress
-        self._tell({"type": "progress", "job": job.id, "progress": progress.to_json()})
+        self._tell(
+            {
+                "type": "progress",
+                "job": job.id,
+                "progress": progress.to_json(),
+                "segments": job.segments.to_json(),
+            }
+        )
 
     def happened(self, event: Event) -> None:
         """Something durable has happened."""
         if event.job_id is not None and event.data["state"] not in _WORKED_ON:
             self._live.pop(event.job_id, None)
         message = event.to_json()
-        live = self._live.get(event.job_id or "")
-        if live is not None and live[0] == event.attempt:
-            message["job"]["progress"] = live[1].to_json()
+        if event.job_id is not None and event.data["state"] in _WORKED_ON:
+            attempt, progress = self._live.get(event.job_id, (None, None))
+            if progress is None or attempt != event.attempt:
+                progress = _by_segments(
+                    State(event.data["state"]),
+                    SegmentCounts(**event.data["segments"]),
+                    event.data["progress"]["total_frames"],
+                )
+            message["job"]["progress"] = progress.to_json()
         self._tell(message)
 
     def _progress(self, job: Job) -> Progress | None:
@@ -77,7 +91,7 @@ class View:
         attempt, progress = self._live.get(job.id, (0, None))
         if progress is not None and attempt == job.attempt:
             return progress
-        return _by_segments(job)
+        return _by_segments(job.state, job.segments, job.total_frames)
 
     def _tell(self, message: dict[str, Any]) -> None:
         for listener in list(self.listeners):
@@ -87,15 +101,14 @@ class View:
                 log.exception("a listener failed")
 
 
-def _by_segments(job: Job) -> Progress:
+def _by_segments(state: State, counts: SegmentCounts, total_frames: int | None) -> Progress:
     """The progress of a job that another server works on, as far as the store can tell it."""
-    counts = job.segments
     done = counts.copied + counts.rendered + counts.reused
     share = done / counts.total if counts.total else 0.0
     progress = Progress(
         phase="rendering" if counts.total else "planning",
-        frames=int((job.total_frames or 0) * share),
-        total_frames=job.total_frames,
+        frames=int((total_frames or 0) * share),
+        total_frames=total_frames,
         percent=RENDERED_PERCENT * share,
     )
-    return replace(progress, phase="publishing") if job.state is State.PUBLISHING else progress
+    return replace(progress, phase="publishing") if state is State.PUBLISHING else progress

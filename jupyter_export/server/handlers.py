@@ -18,6 +18,7 @@ from .operations import operation
 __all__ = [
     "ActionHandler",
     "ActiveHandler",
+    "FeedSchemaHandler",
     "HardwareHandler",
     "HealthHandler",
     "JobHandler",
@@ -244,6 +245,19 @@ class SpecSchemaHandler(ExportHandler):
     async def get(self) -> None:
         """Give the JSON Schema of a spec."""
         self.finish(json.dumps(json_schema()), set_content_type="application/schema+json")
+
+
+class FeedSchemaHandler(ExportHandler):
+    """The JSON Schema of the feed's messages."""
+
+    @operation("application/schema+json")
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Give the JSON Schema of the feed's messages."""
+        from .feed_schema import feed_schema
+
+        self.finish(json.dumps(feed_schema()), set_content_type="application/schema+json")
 
 
 class OpenAPIHandler(ExportHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = ["document"]
 COMMON_ERRORS = (403, 500, 503)
 
 
+@lru_cache(maxsize=4)
 def document(base_url: str = "/") -> dict[str, Any]:
     """The description of the REST interface of a server at `base_url` (it ends in a slash)."""
     return {

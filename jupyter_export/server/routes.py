@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from . import handlers as h
 from .base import ExportHandler
+from .feed import FeedHandler
 
 __all__ = ["PREFIX", "ROUTES", "Route", "handlers"]
 
@@ -19,7 +20,7 @@ class Route:
     """An address below the prefix; ``{name}`` is any one part of it, or one of its choices."""
 
     path: str
-    handler: type[ExportHandler]
+    handler: type[ExportHandler] | type[FeedHandler]
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -54,12 +55,14 @@ ROUTES: tuple[Route, ...] = (
     Route("queue", h.QueueHandler),
     Route("queue/{action}", h.QueueActionHandler, {"action": ("pause", "resume", "drain")}),
     Route("health", h.HealthHandler),
+    Route("feed", FeedHandler),
     Route("schema/spec.json", h.SpecSchemaHandler),
+    Route("schema/feed.json", h.FeedSchemaHandler),
     Route("openapi.json", h.OpenAPIHandler),
 )
 
 
-def handlers() -> list[tuple[str, type[ExportHandler]]]:
+def handlers() -> list[tuple[str, type[ExportHandler] | type[FeedHandler]]]:
     """What Tornado registers: every route, and last what answers everything else."""
     known = [(route.pattern, route.handler) for route in ROUTES]
     return [*known, (rf"/{PREFIX}(?:/.*)?", h.UnknownHandler)]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import SourceUnreadable
+from ..errors import CacheLost, SourceUnreadable
 from ..hardware.encoders import options
 from ..media.assemble import assemble
 from ..media.audio import render_audio
@@ -98,8 +98,15 @@ def audio(params: Params, context: TaskContext) -> dict[str, Any]:
 
 
 def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
-    """Write the finished file beside its place: ``{plan, cache, part}``."""
+    """Write the finished file beside its place: ``{plan, cache, part}``.
+
+    The cache may be emptied at any time: then the result is ``{"missing": [index, …]}``, which
+    lists the segments to render again, and nothing is written.
+    """
     made, cache = _plan(params)
+    missing = [i for i, segment in enumerate(made.segments) if not cache.peek(segment.id)]
+    if missing or (made.audio and made.audio.id and not cache.peek(made.audio.id)):
+        return {"missing": missing}
 
     def on_progress(fraction: float) -> None:
         context.check()
@@ -189,7 +196,12 @@ def _plan(params: Params) -> tuple[Plan, SegmentCache]:
 
 @lru_cache(maxsize=2)
 def _parsed(path: Path) -> Plan:
-    return Plan.model_validate_json(path.read_bytes())
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise CacheLost(
+            "The plan of the export has gone from the segment cache.", "Retry: it is made again."
+        ) from None
 
 
 TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {

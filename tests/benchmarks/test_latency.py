@@ -1,6 +1,6 @@
 """How soon an export shows life: submit over REST to the first frame's progress, warm worker.
 
-    python3 tests/run.py tests/benchmarks --benchmarks -s
+python3 tests/run.py tests/benchmarks --benchmarks -s
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rendering against FFmpeg at the same x264 settings, in pairs: A B A B, ratios of wall time.
 
-    python3 tests/run.py tests/benchmarks --benchmarks -s
+python3 tests/run.py tests/benchmarks --benchmarks -s
 """
 
 from __future__ import annotations

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import shutil
-import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from browser_support import Handler
 from lab_support import RunningLab, new_context
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -32,6 +32,18 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,10 @@ def test_the_cache_is_swept_least_recently_used_first_and_spares_live_exports(
     left = {p.stem for p in (tmp_path / "c").glob("*.seg")}
     assert left == {"new", "live"}
     assert {p.stem for p in (tmp_path / "c").glob("*.json")} == left
+    plan = cache.put_plan("{}")
+    os.utime(cache.plan_path(plan), (1e9, 1e9))
+    cache.sweep(0, keep={"live", plan})
+    assert cache.plan_path(plan).exists(), "an export may run for days"
     cache.sweep(0, keep=set())
     assert list((tmp_path / "c").iterdir()) == []
 

@@ -71,6 +71,19 @@ def test_sound_that_begins_late_stays_late(tmp_path: Path) -> None:
             assert flashes[0] == pytest.approx(0.0, abs=0.05)
 
 
+@pytest.mark.parametrize("name", ["s.mp4", "s.mkv"])
+def test_a_range_without_sound_gets_no_empty_track(name: str, tmp_path: Path) -> None:
+    codec = "aac" if name == "s.mp4" else "libopus"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=6", "-f", "lavfi", "-i", "sine=d=1"),
+        *("-c:v", "libx264", "-g", 25, "-c:a", codec, tmp_path / name),
+    )
+    done = export_here(clip_spec(name, "o.mp4", 3, 5), tmp_path, tmp_path / "o")
+    out = decode(done.path)
+    assert len(out.times) == 50
+    assert not out.has_audio
+
+
 def _offsets(path: Path) -> np.ndarray:
     """Beep minus flash, in seconds, for each flash that has a beep near it."""
     flashes, beeps = _onsets(path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from server_support import RunningServer
@@ -28,18 +26,3 @@ def paused(server: RunningServer) -> Iterator[RunningServer]:
     for job in server.http.get("jobs/active").json()["jobs"]:
         server.post(f"jobs/{job['id']}/cancel")
     server.post("queue/resume").raise_for_status()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Servers of this test alone, with settings of its own."""
-    started: list[RunningServer] = []
-
-    def start(**settings: Any) -> RunningServer:
-        running = RunningServer(tmp_path / f"server-{len(started)}", **settings)
-        started.append(running)
-        return running
-
-    yield start
-    for running in started:
-        running.stop()

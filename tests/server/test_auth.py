@@ -18,6 +18,7 @@ from tornado.web import ReversibleRouter, Rule
 from traitlets.config import Config
 
 from jupyter_export.server.base import AUTH_RESOURCE, ExportHandler
+from jupyter_export.server.feed import FeedHandler
 from jupyter_export.server.openapi import document
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -138,7 +139,7 @@ async def test_every_handler_asks_the_authoriser(app: ServerApp, address: str) -
 async def test_every_address_and_method_is_in_openapi(app: ServerApp) -> None:
     described = document()["paths"]
     for pattern, handler in ours(app):
-        assert issubclass(handler, ExportHandler)
+        assert issubclass(handler, ExportHandler | FeedHandler)
         path = "/base/jupyter-export/" + re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern).split(
             "jupyter-export/"
         )[-1].replace("\\", "").rstrip("$")

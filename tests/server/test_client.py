@@ -118,6 +118,12 @@ def test_a_refusal_arrives_as_the_error_it_is(
     assert type(refused.value) is error and refused.value.field == field
 
 
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, "\ud800"])
+def test_a_value_that_json_cannot_carry_is_told(client: Client, value: Any) -> None:
+    with pytest.raises(SpecError, match="cannot be written as JSON"):
+        client.submit(clip(CLIP, "a.mp4", project=value))
+
+
 def test_a_conflict_names_the_job_in_the_way(client: Client, paused: RunningServer) -> None:
     first = client.submit(clip(CLIP, "way.mp4", project="way"))
     with pytest.raises(OutputInUse) as taken:

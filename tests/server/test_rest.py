@@ -161,6 +161,7 @@ def traps(server: RunningServer, tmp_path: Path) -> Path:
     (folder / ".b.mp4").write_bytes(source.read_bytes())
     (folder / "text.mp4").write_text("not a video")
     (folder / "empty.mp4").touch()
+    (folder / "cut.mp4").write_bytes(source.read_bytes()[: source.stat().st_size // 5])
     (folder / "script.mp4").write_text("ffconcat version 1.0\nfile link.mp4\n")
     return folder
 
@@ -182,6 +183,7 @@ def traps(server: RunningServer, tmp_path: Path) -> Path:
         ("{traps}", "source-unreadable"),
         ("{traps}/text.mp4", "source-unreadable"),
         ("{traps}/empty.mp4", "source-unreadable"),
+        ("{traps}/cut.mp4", "source-unreadable"),
         ("{traps}/script.mp4", "source-unreadable"),
     ],
 )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +76,35 @@ def test_demo_prints_the_finished_file_last(shell: Shell, tmp_path: Path) -> Non
     assert (len(video.times), video.pix_fmt, video.has_audio) == (132, "yuv420p", True)
     assert complaints(path) == ""
     assert "100 %" in done.stderr, "the progress was not shown"
+
+
+@pytest.mark.parametrize("columns", [120, 0])
+def test_a_terminal_gets_a_bar_with_frames_speed_and_time_left(
+    root: Path, environment: dict[str, str], columns: int
+) -> None:
+    """Some containers give a terminal that does not know its width."""
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    spec = clip_spec("timecode_720p30.mp4", "bar.mp4", 0, 15)
+    (root / "spec.json").write_text(json.dumps(spec))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyter_export.cli", "run", "spec.json"],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        cwd=root,
+        env=environment,
+    )
+    os.close(terminal)
+    shown = b""
+    # The end of a terminal is an error on Linux.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    os.close(master)
+    assert process.communicate()[0].decode() == f"{root / 'bar.mp4'}\n"
+    text = shown.decode()
+    assert "bar.mp4: 100%|" in text and "450/450 frames" in text
+    assert re.search(r"\d+/450 frames, \d+ frames/s, \d+:\d\d left", text), text
 
 
 def test_demo_writes_where_it_is_told(shell: Shell, root: Path) -> None:

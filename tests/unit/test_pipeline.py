@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +292,24 @@ async def test_publish_replaces_the_old_output_whole(tmp_path: Path) -> None:
     await publish(part, output)
     assert output.read_text() == "new"
     assert not part.exists()
+
+
+async def test_rename_is_made_to_survive_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mp4"
+    part = part_path(output, "job", 1)
+    part.write_text("new")
+    synced: list[tuple[bool, bool]] = []
+    fsync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), output.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    await publish(part, output)
+    assert synced == [(True, True)]
 
 
 async def test_publish_that_cannot_be_done_says_so_and_keeps_the_old_output(tmp_path: Path) -> None:

@@ -231,6 +231,24 @@ async def test_cancel_right_after_submit_never_hangs(site: Site) -> None:
     assert site.parts() == []
 
 
+async def test_cancel_at_the_moment_of_the_claim_is_not_lost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Store.claim
+
+    def claim_and_cancel(self: Store, id: str, attempt: int) -> Any:
+        job = claim(self, id, attempt)
+        self.cancel(id)
+        return job
+
+    monkeypatch.setattr(Store, "claim", claim_and_cancel)
+    executor = FileExecutor()
+    executor.before = Hold("plan")
+    exports = await site.start(executor)
+    job = await ended(exports, await submit(exports))
+    assert (job["state"], job["attempt"]) == ("cancelled", 1)
+
+
 async def test_paused_job_gives_up_its_place_and_goes_on_from_its_segments(site: Site) -> None:
     executor = FileExecutor(segments=3)
     hold = Hold()
@@ -318,6 +336,18 @@ async def test_waiting_retry_shows_its_error_and_its_time_and_can_be_hurried(sit
     assert job["waiting_for"].startswith("its next try at")
     await exports.retry(id)
     assert (await ended(exports, id))["state"] == "completed"
+
+
+async def test_part_file_that_a_dead_attempt_left_late_is_gone_in_the_end(site: Site) -> None:
+    executor = FileExecutor()
+    executor.before = failing(1, lambda: EncoderFailed("It stopped."))
+    exports = await site.start(executor, retry_base_seconds=1e6)
+    id = await submit(exports)
+    await until(lambda: waiting_for_retry(exports, id))
+    (site.root / f".out.mp4.{id}.1.part").write_text("half of it")
+    await exports.retry(id)
+    assert (await ended(exports, id))["state"] == "completed"
+    assert site.parts() == []
 
 
 async def waiting_for_retry(exports: Exports, id: str) -> Job | None:

@@ -15,9 +15,8 @@ const LONGEST_DELAY_MS = 15_000;
 const HOPEFUL_TRIES = 4;
 
 /** The close codes of the feed. */
-const NOT_LOGGED_IN = 4401;
+const BAD_MESSAGE = 4400;
 const FORBIDDEN = 4403;
-const BAD_HELLO = 4409;
 
 export interface FeedOptions {
   /** In [0, 1): the jitter. */
@@ -141,19 +140,15 @@ export class Feed {
   private closed(code: number, reason: string): void {
     this.drop();
     if (!this.life) return;
-    if (code === BAD_HELLO) this.store.forget();
-    const refused = code === NOT_LOGGED_IN || code === FORBIDDEN;
+    // What we know of this server may be what it does not understand.
+    if (code === BAD_MESSAGE) this.store.forget();
+    const refused = code === FORBIDDEN;
     const limit = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.tries, 10));
     this.tries += 1;
     const offline =
       refused || this.tries > HOPEFUL_TRIES || globalThis.navigator?.onLine === false;
     this.store.reason.value =
-      reason ||
-      (code === NOT_LOGGED_IN
-        ? 'You are not logged in.'
-        : code === FORBIDDEN
-          ? 'You may not see the exports of this server.'
-          : '');
+      reason || (refused ? 'You may not see the exports of this server.' : '');
     this.store.link.value = offline ? 'offline' : 'reconnecting';
     // Full jitter: a restarted server must not meet all its pages at the same moment.
     const delay = this.random() * (refused ? LONGEST_DELAY_MS * 4 : limit);

@@ -15,10 +15,6 @@ export class Rest {
     return this.json({ method: 'GET', path: 'health' });
   }
 
-  active(): Promise<Job[]> {
-    return this.jobs('jobs/active');
-  }
-
   /** Jobs older than `before`, newest first. */
   older(before: string, limit = 100): Promise<Job[]> {
     return this.jobs(`jobs?before=${encodeURIComponent(before)}&limit=${limit}`);

@@ -9,6 +9,7 @@ import {
   type FeedMessage,
   type Job,
   type Link,
+  type Positions,
   type Progress,
   type QueueState,
   type Segments,
@@ -133,6 +134,9 @@ export class Store {
       case 'progress':
         this.progressed(message.job, message.progress, message.segments);
         return true;
+      case 'positions':
+        this.placed(message.positions);
+        return true;
       default:
         return true;
     }
@@ -147,14 +151,13 @@ export class Store {
     this.entries.value = entries;
   }
 
-  /** Take in the places in the line: they change without an event of the job's own. */
-  place(jobs: readonly Job[]): void {
+  /** The places in the line change without an event of the job's own. */
+  private placed(positions: Positions['positions']): void {
     batch(() => {
-      for (const { id, queue_position, waiting_for } of jobs) {
+      for (const [id, [queue_position, waiting_for]] of Object.entries(positions)) {
         const entry = this.entries.value.get(id);
         const job = entry?.job.peek();
-        if (!entry || !job || job.state !== 'queued') continue;
-        if (job.queue_position !== queue_position || job.waiting_for !== waiting_for) {
+        if (entry && job?.state === 'queued') {
           entry.job.value = { ...job, queue_position, waiting_for };
         }
       }
@@ -172,12 +175,10 @@ export class Store {
         const known = sameHistory ? before.get(job.id) : undefined;
         changes.push({ job, before: known?.job.peek() ?? null, late: true });
         entries.set(job.id, known ?? newEntry(job));
-        const progress = snapshot.progress?.[job.id] ?? job.progress;
-        if (known) put(known, { ...job, progress }, true);
-        else entries.get(job.id)!.progress.value = progress;
+        if (known) put(known, job, true);
       }
       this.entries.value = entries;
-      if (snapshot.queue !== undefined) this.queue.value = queueState(snapshot.queue);
+      this.queue.value = snapshot.queue.state;
       this.loaded.value = true;
     });
     this.epoch = snapshot.epoch;
@@ -194,7 +195,7 @@ export class Store {
     this.seq = event.seq;
     this.resumed = false;
     const { job } = event;
-    if (event.queue !== undefined) this.queue.value = queueState(event.queue);
+    if (event.queue) this.queue.value = event.queue.state;
     if (!job) return true;
     const known = this.entries.value.get(job.id);
     const before = known?.job.peek() ?? null;
@@ -246,19 +247,10 @@ function put(entry: Entry, job: Job, exact: boolean): void {
     isRunning(before) &&
     before.attempt === job.attempt &&
     known.percent > job.progress.percent;
-  entry.job.value = {
-    ...job,
-    spec: job.spec ?? before.spec,
-    // An event does not know the line; the last known place is better than none.
-    queue_position: job.queue_position ?? (job.state === 'queued' ? before.queue_position : null),
-    waiting_for: job.waiting_for ?? (job.state === 'queued' ? before.waiting_for : null)
-  };
+  entry.job.value = { ...job, spec: job.spec ?? before.spec };
   entry.progress.value = keep ? { ...known, phase: job.progress.phase } : job.progress;
   entry.segments.value = job.segments;
 }
-
-const queueState = (queue: QueueState | { state: QueueState }): QueueState =>
-  typeof queue === 'string' ? queue : queue.state;
 
 function byPlace({ job: { value: a } }: Entry, { job: { value: b } }: Entry): number {
   const running = Number(isRunning(b)) - Number(isRunning(a));

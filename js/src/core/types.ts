@@ -60,7 +60,7 @@ export interface Job {
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
-  /** Events leave it out: it never changes. */
+  /** The feed leaves out very long ones; it never changes. */
   spec?: Spec | null;
 }
 
@@ -72,17 +72,15 @@ export interface Snapshot {
   epoch: string;
   seq: number;
   jobs: Job[];
-  progress?: Record<string, Progress>;
-  queue?: QueueState | { state: QueueState };
+  queue: { state: QueueState };
 }
 
 export interface FeedEvent {
   type: 'event';
   seq: number;
-  epoch?: string;
   event: string;
   job?: Job;
-  queue?: QueueState | { state: QueueState };
+  queue?: { state: QueueState };
 }
 
 export interface ProgressMessage {
@@ -92,10 +90,17 @@ export interface ProgressMessage {
   segments?: Segments;
 }
 
+/** Where these queued jobs stand now: the place in the line, and the reason for waiting. */
+export interface Positions {
+  type: 'positions';
+  positions: Record<string, [number | null, string | null]>;
+}
+
 export type FeedMessage =
   | Snapshot
   | FeedEvent
   | ProgressMessage
+  | Positions
   | { type: 'ping' }
   | { type: 'pong' };
 

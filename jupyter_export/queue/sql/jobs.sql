@@ -89,6 +89,13 @@ select * from job
 where finished_at >= :since and (:project is null or project = :project)
 order by finished_at desc, number desc;
 
+-- name: latest_finished(limit)
+-- What finished last, the latest first.
+select * from job
+where finished_at is not null and state in ('completed', 'failed', 'cancelled')
+order by finished_at desc, number desc
+limit :limit;
+
 -- name: projects()
 -- Every project with the state of its latest job.
 select

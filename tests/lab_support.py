@@ -25,7 +25,6 @@ class RunningLab(RunningServer):
             folder,
             **{
                 "ServerApp.jpserver_extensions": {
-                    "aaa_feed": True,
                     "jupyterlab": True,
                     "notebook": True,
                     "jupyter_export": True,
@@ -37,11 +36,7 @@ class RunningLab(RunningServer):
         )
 
     def start(self) -> None:
-        """As a server; the stand-in for the feed is found beside this file."""
-        here = str(Path(__file__).parent)
-        path = self.environment["PYTHONPATH"]
-        if here not in path:
-            self.environment["PYTHONPATH"] = f"{here}:{path}"
+        """As a server."""
         news = self.folder / "config/lab/user-settings/@jupyterlab/apputils-extension"
         news.mkdir(parents=True, exist_ok=True)
         # Otherwise JupyterLab asks, over the notifications that the tests look at.
