@@ -54,7 +54,7 @@ class RunningLab(RunningServer):
         return LONG
 
     def submit_long(self, output: str, end: float | None = None, **more: Any) -> dict[str, Any]:
-        """Queue an export, the longer the later `end` is, that is still under way when looked at."""
+        """Queue an export that takes a while: all of the long video, or up to `end` seconds."""
         # Of a size of its own: segments that an earlier export rendered would be found again.
         self.sizes += 1
         encoding = {"quality": "quality", "size": [1280 - 2 * self.sizes, 720]}

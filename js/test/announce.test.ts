@@ -39,6 +39,7 @@ function page() {
 }
 
 test('an end that is seen is announced at once, and not again after a cut', () => {
+  page().server.snapshot(0, []);
   const { server, told } = page();
   server.snapshot(1, [job('a')]);
   server.say({ type: 'event', seq: 2, event: 'completed', job: done('a') });
@@ -58,6 +59,7 @@ test('what ended while no page was open is announced on return, once', () => {
 });
 
 test('a hidden page leaves the announcement to the one that is looked at', () => {
+  page().server.snapshot(0, []);
   const hidden = page();
   hidden.server.snapshot(1, [job('a')]);
   const state = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('hidden');
@@ -74,4 +76,17 @@ test('a cancelled export is announced to nobody', () => {
   const cancelled = job('a', 'cancelled', { finished_at: new Date().toISOString() });
   server.say({ type: 'event', seq: 2, event: 'cancelled', job: cancelled });
   expect(told).toEqual([]);
+});
+
+test('a browser that was never here is told nothing of the past, but all that comes', () => {
+  vi.useFakeTimers();
+  const { server, told } = page();
+  server.snapshot(5, [done('a'), job('b'), job('c')]);
+  // A snapshot may be a little old; the events after it bring it up to date.
+  server.say({ type: 'event', seq: 6, event: 'completed', job: done('b') });
+  expect(told).toEqual([]);
+  vi.advanceTimersByTime(2000);
+  server.say({ type: 'event', seq: 7, event: 'completed', job: done('c') });
+  expect(told).toEqual([['c', false]]);
+  vi.useRealTimers();
 });

@@ -96,9 +96,12 @@ def _open(connection: Connection) -> ClientConnection:
         options["ssl"] = _context(connection.trust)
     url = f"ws{server.url.removeprefix('http')}jupyter-export/feed"
     try:
-        if server.socket:
-            return unix_connect(server.socket, uri=url, **options)
-        return connect(url, **options)
+        line: ClientConnection = (
+            unix_connect(server.socket, uri=url, **options)
+            if server.socket
+            else connect(url, **options)
+        )
+        return line
     except InvalidStatus as error:
         raise ServerUnreachable(
             f"The server at {server.url} has no feed for this kernel "

@@ -30,7 +30,9 @@ def test_two_exports_at_once_have_two_bars_two_notifications_and_complete_two_pr
     for job in jobs:
         expect(row(panel, job)).to_have_attribute("data-state", "completed", timeout=120_000)
         expect(row(panel, job).locator(".jpx-Project")).to_contain_text("complete")
-        expect(page.locator(".Toastify__toast", has_text=f"{job['output']} is ready")).to_be_visible()
+        expect(
+            page.locator(".Toastify__toast", has_text=f"{job['output']} is ready")
+        ).to_be_visible()
     expect(page.locator(".jpx-StatusItem")).to_be_hidden()
 
 

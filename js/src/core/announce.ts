@@ -11,6 +11,9 @@ export interface Announcement {
   late: boolean;
 }
 
+/** What is heard so soon after the first visit's snapshot belongs to the past that it shows. */
+const SETTLE_MS = 1500;
+
 /** Call `tell` for what ends from now on, and for what ended while away. Returns the undo. */
 export function announce(
   session: Session,
@@ -18,6 +21,7 @@ export function announce(
   tell: (announcement: Announcement) => void
 ): () => void {
   let waiting: Change[] = [];
+  let settling = false;
   const life = new AbortController();
   const show = () => {
     // A hidden page would announce to nobody; the page that is looked at does it.
@@ -33,12 +37,16 @@ export function announce(
   const { store } = session;
   // Also of an empty list: from then on this browser has been here.
   const stop = store.loaded.subscribe(loaded => {
-    if (loaded && !acks.known) acks.begin(store.finished.peek().map(entry => entry.job.peek()));
+    if (!loaded || acks.known) return;
+    acks.begin(store.finished.peek().map(entry => entry.job.peek()));
+    settling = true;
+    setTimeout(() => (settling = false), SETTLE_MS);
   });
   const undo = store.onChange(changes => {
     const ended = changes.filter(
       ({ job }) => job.finished_at && (job.state === 'completed' || job.state === 'failed')
     );
+    if (settling) acks.begin(ended.map(c => c.job));
     waiting.push(...ended);
     show();
   });

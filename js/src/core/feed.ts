@@ -129,7 +129,8 @@ export class Feed {
       this.connect();
       return;
     }
-    if (!this.answered && message.type !== 'ping') {
+    // Before the first snapshot there is nothing to be live with.
+    if (!this.answered && message.type !== 'ping' && this.store.loaded.peek()) {
       this.answered = true;
       this.tries = 0;
       this.store.reason.value = '';
