@@ -126,8 +126,8 @@ def show_sidebar(page: Page) -> Locator:
     return panel
 
 
-def run_all(page: Page) -> None:
-    """Run the notebook that is open, once its kernel is ready."""
+def run_all(page: Page, *, wait: bool = True) -> None:
+    """Run the notebook that is open, once its kernel is ready, and `wait` for its end."""
     page.wait_for_function(
         """() => {
           const kernel = document.querySelector('.jp-NotebookPanel .jp-Toolbar-kernelName');
@@ -135,12 +135,14 @@ def run_all(page: Page) -> None:
         }"""
     )
     page.evaluate(
-        """async () => {
+        """async (wait) => {
           const app = window.jupyterapp;
           const panel = app.shell.currentWidget;
           await panel.sessionContext.ready;
-          await app.commands.execute('notebook:run-all-cells');
-        }"""
+          const run = app.commands.execute('notebook:run-all-cells');
+          if (wait) await run;
+        }""",
+        wait,
     )
 
 

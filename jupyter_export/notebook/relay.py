@@ -96,8 +96,7 @@ class Relay:
                 self._connection = None
 
     def _later(self, work: Callable[..., None], *arguments: Any) -> None:
-        # In the context of the message: a comm that sends in another one tells ipykernel to take
-        # the page's next messages to the main shell, where they wait while a cell runs.
+        # In the context of the message, so that ipykernel names it as the parent of the answer.
         with contextlib.suppress(RuntimeError):  # closed
             self._threads.submit(copy_context().run, work, *arguments)
 

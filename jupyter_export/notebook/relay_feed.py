@@ -49,7 +49,7 @@ class FeedLine:
     def start(self) -> None:
         """Say that the line is open, and pass on what is heard until it ends."""
         threading.Thread(
-            # In the context of whoever opened the line; the relay says why.
+            # In the context of whoever opened the line, as the relay's answers are.
             target=copy_context().run,
             args=(self._listen,),
             name="jupyter-export-feed",

@@ -50,6 +50,7 @@ class ExportPanel(anywidget.AnyWidget):
                 "Install jupyter_export again with pip.",
             )
         super().__init__(**traits)
+        _route_by_page(self.comm)
         self._relay = Relay(self._tell, _server)
         self.on_msg(self._hear)
 
@@ -79,6 +80,16 @@ class ExportPanel(anywidget.AnyWidget):
 
     def _tell(self, content: dict[str, Any], buffers: list[bytes]) -> None:
         self.send(content, buffers)
+
+
+def _route_by_page(comm: Any) -> None:
+    """Let messages of the page go to the subshell that it names, also while a cell runs.
+
+    ipykernel from 7.4 on sends them to the shell that last used the comm instead: the main shell,
+    because the cell that made the panel ran there, and there they wait for the end of every cell.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, default: default
 
 
 def _server() -> Connection:
