@@ -12,7 +12,7 @@ export interface Announcement {
 }
 
 /** What is heard so soon after the first visit's snapshot belongs to the past that it shows. */
-const SETTLE_MS = 1500;
+const SETTLE_MS = 300;
 
 /** Call `tell` for what ends from now on, and for what ended while away. Returns the undo. */
 export function announce(
