@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 
 import { usePanel } from './context';
 import { bytes, clock, duration, segmentsText } from './format';
+import type { Translator } from './host';
 import type { Entry } from './store';
 import { isRunning, type Job } from './types';
 
@@ -17,7 +18,7 @@ export function Details({ entry }: { entry: Entry }) {
     [trans.__('Source'), sourceText(job)],
     [trans.__('Encoder'), job.encoder && encoderText(job.encoder)],
     [trans.__('Segments'), segments.total > 0 && segmentsText(segments, trans)],
-    [trans.__('Result'), resultText(job)],
+    [trans.__('Result'), resultText(job, trans)],
     [trans.__('Attempt'), job.attempt > 1 && String(job.attempt)],
     [trans.__('Submitted'), clock(job.created_at)],
     [trans.__('Started'), job.started_at && clock(job.started_at)],
@@ -70,12 +71,12 @@ function sourceText({ spec }: Job): string | null {
   return source.path + range;
 }
 
-function resultText({ result }: Job): string | null {
+function resultText({ result }: Job, trans: Translator): string | null {
   if (!result) return null;
   const parts = [
     result.bytes !== undefined && bytes(result.bytes),
     result.duration !== undefined && duration(result.duration),
-    result.frames !== undefined && `${result.frames.toLocaleString()} frames`
+    result.frames !== undefined && trans.__('%1 frames', result.frames.toLocaleString())
   ].filter(Boolean);
   return parts.join(' · ') || null;
 }
