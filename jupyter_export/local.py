@@ -18,7 +18,8 @@ from .errors import Cancelled, ExportError
 from .hardware.choice import Encoders
 from .job import Job, Progress, State
 from .paths import resolve_output
-from .queue.pipeline import Order, Outline, Produced, produce
+from .queue.order import Order, Outline, Produced
+from .queue.pipeline import produce
 from .queue.publish import part_path, publish, remove
 from .settings import Settings
 from .spec import ExportSpec, parse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -29,9 +30,16 @@ _REORDER = Fraction(2)
 
 
 def frame_times(
-    source: SourceFacts, start: float, end: float | None, *, field: str = "sources[0]"
+    source: SourceFacts,
+    start: float,
+    end: float | None,
+    *,
+    only: float | None = None,
+    field: str = "sources[0]",
 ) -> FrameTimes:
     """The frames with ``start <= time < end``, times in seconds from the first shown frame.
+
+    With `only`, no more than so many seconds from `start` are read; the checks are the same.
 
     Raises:
         SourceUnreadable: the file ends before its frames do.
@@ -44,14 +52,18 @@ def frame_times(
     with open_source(path, field=f"{field}.path") as container:
         stream = container.streams[source.video.index]
         assert isinstance(stream, VideoStream)
-        packets = _scan(container, stream, max(first, source.origin), last)
+        _check_complete(container, stream, source, last, field)
+        until = last
+        if only is not None:
+            until = first + _ticks(Fraction(str(only)), base)
+            until = until if last is None else min(until, last)
+        packets = _scan(container, stream, max(first, source.origin), until)
         # A keyframe before the range is listed too, so that its frames know where to start.
         packets = [p for p in packets if p[0] >= source.origin]
         shown = sorted(pts for pts, _, _ in packets)
         inside = shown[bisect_left(shown, first) :]
-        if last is not None:
-            inside = inside[: bisect_left(inside, last)]
-        _check_complete(container, stream, source, packets, last, field)
+        if until is not None:
+            inside = inside[: bisect_left(inside, until)]
         rates = stream.average_rate, stream.guessed_rate, stream.base_rate
     if not inside:
         length = f" ({source.duration:g} s)" if source.duration else ""
@@ -133,7 +145,6 @@ def _check_complete(
     container: InputContainer,
     stream: VideoStream,
     source: SourceFacts,
-    packets: Sequence[tuple[int, int, bool]],
     last: int | None,
     field: str,
 ) -> None:
@@ -142,21 +153,18 @@ def _check_complete(
     missing = False
     if source.format.startswith("mov"):
         # The header lists every sample, also those that the file no longer has.
-        entries = stream.index_entries
-        wanted = [
-            e
-            for e in entries
-            if e.pos + e.size > source.fingerprint.size and (last is None or e.timestamp < last)
-        ]
-        missing = bool(wanted)
-    elif source.format.startswith("matroska") and source.duration:
-        end = max((pts + duration for pts, duration, _ in packets), default=source.origin)
-        seconds = float((end - source.origin) * stream.time_base)
-        asked = (
-            source.duration if last is None else float((last - source.origin) * stream.time_base)
+        size = source.fingerprint.size
+        missing = any(
+            entry.pos + entry.size > size and (last is None or entry.timestamp < last)
+            for entry in stream.index_entries
         )
-        short = min(asked, source.duration) - seconds
-        missing = short > max(2.0, 0.05 * source.duration) and _ends_early(container)
+    elif source.format.startswith("matroska") and source.duration:
+        asked = source.duration
+        if last is not None:
+            asked = min(asked, float((last - source.origin) * stream.time_base))
+        # Tracks may end before the others, and durations are often rough.
+        slack = max(2.0, 0.05 * source.duration)
+        missing = asked > slack and not _reaches(container, Fraction(asked - slack))
     if missing:
         raise SourceUnreadable(
             f"{Path(source.path).name!r} is incomplete: it ends before its frames do.",
@@ -166,18 +174,15 @@ def _check_complete(
         )
 
 
-def _ends_early(container: InputContainer) -> bool:
-    """Whether no track of the file reaches the end that its header announces."""
-    latest = Fraction(0)
-    container.seek(0)
-    try:
+def _reaches(container: InputContainer, seconds: Fraction) -> bool:
+    """Whether any track of the file has something at or after that time."""
+    with contextlib.suppress(av.FFmpegError):
+        container.seek(int(seconds * av.time_base), backward=True)
         for packet in container.demux():
-            if packet.pts is not None and packet.time_base:
-                latest = max(latest, packet.pts * packet.time_base)
-    except av.FFmpegError:
-        pass
-    announced = Fraction(container.duration or 0, av.time_base)
-    return latest < announced - 1
+            base = packet.time_base
+            if packet.pts is not None and base is not None and packet.pts * base >= seconds:
+                return True
+    return False
 
 
 def _constant_rate(

@@ -11,7 +11,7 @@ from ..paths import resolve_output, resolve_source
 from ..settings import Settings
 from ..spec import ExportSpec
 from ..workers.executor import Executor, Lane, Task
-from .pipeline import EncoderChooser
+from .order import EncoderChooser
 
 __all__ = ["INSPECT_SECONDS", "admit"]
 

@@ -9,23 +9,22 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CacheLost, EncoderError, WorkerLost
 from ..job import Progress, SegmentCounts
-from ..spec import Encoding, ExportSpec
 from ..workers.executor import Executor, OnProgress, Task
 from .meter import Meter
+from .order import EncoderChooser, OnOutline, Order, Outline, Produced
 from .publish import remove
 
 if TYPE_CHECKING:
     from ..hardware.choice import Choice
 
-__all__ = ["EncoderChooser", "OnOutline", "Order", "Outline", "Produced", "produce"]
+__all__ = ["produce"]
 
 log = logging.getLogger(__name__)
 
@@ -34,76 +33,6 @@ HEARTBEAT_SECONDS = 1.0
 
 #: How often segments may disappear under an attempt before it gives up.
 CACHE_LOSSES = 4
-
-
-class EncoderChooser(Protocol):
-    """Decides on encoders; `jupyter_export.hardware.choice.Encoders` does."""
-
-    async def choose(self, encoding: Encoding, exclude: frozenset[str] = frozenset()) -> Choice:
-        """The encoder for `encoding`, none of `exclude`."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What to export, and with what."""
-
-    spec: ExportSpec
-    root: Path
-    """What the spec's paths are relative to."""
-    part: Path
-    """The file to write; it must not exist."""
-    cache: Path
-    """The folder of finished segments."""
-    width: int = 1
-    """How many segments render at once."""
-    segment_seconds: float = 8.0
-    allow_hidden: bool = False
-    avoid_hardware: bool = False
-    """Encode in software although hardware could: it took workers down before."""
-    log: str | None = None
-    """File for what libraries print."""
-    labels: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outline:
-    """What is known of the attempt, beside its progress."""
-
-    encoder: dict[str, str]
-    """``{"name", "reason"}``."""
-    total_frames: int
-    segments: SegmentCounts
-    notes: tuple[str, ...]
-    keep: frozenset[str]
-    """Ids of all files of the cache that this attempt needs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Produced:
-    """A finished part file, not yet in its place."""
-
-    part: Path
-    bytes: int
-    sha256: str
-    frames: int
-    duration: float
-    """Seconds."""
-    outline: Outline
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The job's `result`."""
-        return {
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "frames": self.frames,
-            "duration": self.duration,
-        }
-
-
-OnOutline = Callable[[Outline], Awaitable[None]]
-"""Awaited with the plan, and again after each segment; what it raises ends the attempt."""
 
 
 async def produce(

@@ -20,7 +20,8 @@ from ..spec import parse
 from ..workers.executor import Executor
 from .database import Database
 from .logs import JobLogs
-from .pipeline import EncoderChooser, Order, Outline, Produced, produce
+from .order import EncoderChooser, Order, Outline, Produced
+from .pipeline import produce
 from .publish import DISK_FULL, part_path, publish, remove, sweep_parts
 from .retry import after_failure
 from .store import Store

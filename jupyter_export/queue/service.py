@@ -24,7 +24,7 @@ from .database import Database
 from .line import Line
 from .lock import SchedulerLock
 from .logs import JobLogs
-from .pipeline import EncoderChooser
+from .order import EncoderChooser
 from .runner import Means
 from .scheduler import Scheduler, Sweep
 from .snapshot import count, take

@@ -98,7 +98,7 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             return
         if hub.closed:
             self.close(Close.STOPPING, "The server stops.")
-        elif self.ws_connection is not None:
+        elif self.ws_connection is not None and self.ws_connection.stream is not None:
             self.set_nodelay(True)
             _keep_little_in_the_kernel(self.ws_connection.stream.socket)
             self.heard_at = time.monotonic()

@@ -28,11 +28,14 @@ __all__ = ["TASKS"]
 
 Params = dict[str, Any]
 
+INSPECTED_SECONDS = 10.0
+
 
 def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
     """Whether the spec's source can be used at all: ``{root, spec, allow_hidden}``."""
     source, spec = _source(params)
-    make_plan_of(params, spec, source, "libx264")
+    # Its first seconds tell: a look at hours of film would keep whoever submits waiting.
+    make_plan_of(params, spec, source, "libx264", only=INSPECTED_SECONDS)
     return {
         "duration": source.duration,
         "width": source.video.upright_width,
@@ -117,11 +120,18 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
     return asdict(assemble(made, cache, Path(params["part"]), on_progress))
 
 
-def make_plan_of(params: Params, spec: ExportSpec, source: SourceFacts, encoder: str) -> Plan:
-    """The plan of a spec whose source has been probed."""
+def make_plan_of(
+    params: Params,
+    spec: ExportSpec,
+    source: SourceFacts,
+    encoder: str,
+    *,
+    only: float | None = None,
+) -> Plan:
+    """The plan of a spec whose source has been probed; of its first `only` seconds, if given."""
     if spec.encoding.quality == "lossless":
         encoder = "ffv1"
-    times = frame_times(source, spec.sources[0].start, spec.sources[0].end)
+    times = frame_times(source, spec.sources[0].start, spec.sources[0].end, only=only)
     return make_plan(
         spec,
         source,

@@ -22,7 +22,8 @@ from jupyter_export.errors import (
 )
 from jupyter_export.job import Progress
 from jupyter_export.queue.meter import Meter
-from jupyter_export.queue.pipeline import EncoderChooser, Order, Outline, Produced, produce
+from jupyter_export.queue.order import EncoderChooser, Order, Outline, Produced
+from jupyter_export.queue.pipeline import produce
 from jupyter_export.queue.publish import part_path, publish, sweep_parts
 from jupyter_export.spec import clip
 from jupyter_export.workers.executor import Task
