@@ -16,26 +16,38 @@ from .spec import ExportSpec, clip, framing
 
 if TYPE_CHECKING:
     from .notebook.client import Client, JobHandle, connect
+    from .notebook.widget import ExportPanel, panel
 
 __all__ = [
     "Client",
     "ExportError",
+    "ExportPanel",
     "ExportSpec",
     "JobHandle",
     "__version__",
     "clip",
     "connect",
     "framing",
+    "panel",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # The client brings in an HTTP library; neither the server nor a worker should pay for that.
+    # The client brings in an HTTP library and the panel ipywidgets; neither the server nor a
+    # worker should pay for that.
     if name in {"Client", "JobHandle", "connect"}:
         from .notebook import client
 
         return getattr(client, name)
+    if name in {"ExportPanel", "panel"}:
+        from .notebook import widget
+
+        return getattr(widget, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "jupyter-export"}]
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

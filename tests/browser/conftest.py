@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from browser_support import Handler
-from playwright.sync_api import Browser, sync_playwright
+from lab_support import RunningLab, new_context
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -43,3 +44,41 @@ def site(tmp_path: Path) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    running = RunningLab(tmp_path_factory.mktemp("lab"))
+    running.add_long()
+    running.add("subtitles_mov_text.mp4")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def lab(shared_lab: RunningLab) -> Iterator[RunningLab]:
+    """A JupyterLab server that all tests share; nothing is under way at the end of a test."""
+    yield shared_lab
+    shared_lab.post("queue/resume")
+    shared_lab.quiet()
+    for job in shared_lab.http.get("jobs?limit=500").json()["jobs"]:
+        shared_lab.http.delete(f"jobs/{job['id']}")
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path) -> Iterator[RunningLab]:
+    """A JupyterLab server of this test alone, to be killed at will."""
+    running = RunningLab(tmp_path / "lab")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    """A user's browser. An error that a page does not catch fails the test."""
+    context = new_context(browser)
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    yield context
+    context.close()
+    assert [text for text in errors if "jpx" in text or "jupyter-export" in text] == []

@@ -1,0 +1,100 @@
+/** The routes as functions; what the server refuses becomes a typed error with its own words. */
+
+import type { Job, QueueState, Spec } from './types';
+import { Refusal, type Ask, type Reply, type Transport } from './transport';
+
+export type Action = 'cancel' | 'retry' | 'pause' | 'resume';
+
+export class Rest {
+  private noPictures = false;
+  private firstPicture: Promise<Blob | null> | null = null;
+
+  constructor(private transport: Transport) {}
+
+  health(): Promise<unknown> {
+    return this.json({ method: 'GET', path: 'health' });
+  }
+
+  /** Jobs older than `before`, newest first. */
+  older(before: string, limit = 100): Promise<Job[]> {
+    return this.jobs(`jobs?before=${encodeURIComponent(before)}&limit=${limit}`);
+  }
+
+  job(id: string): Promise<Job> {
+    return this.json({ method: 'GET', path: `jobs/${id}` });
+  }
+
+  /** Queue an export; `key` makes a repeated request the same request. */
+  submit(spec: Spec, key: string, allowDuplicate = false): Promise<Job> {
+    const body = { spec, ...(allowDuplicate && { allow_duplicate: true }) };
+    return this.json({ method: 'POST', path: 'jobs', body, key });
+  }
+
+  act(id: string, action: Action): Promise<Job> {
+    return this.json({ method: 'POST', path: `jobs/${id}/${action}` });
+  }
+
+  setPriority(id: string, priority: number): Promise<Job> {
+    return this.json({ method: 'PATCH', path: `jobs/${id}`, body: { priority } });
+  }
+
+  /** Forget a finished job; its output stays. */
+  async remove(id: string): Promise<void> {
+    await this.ask({ method: 'DELETE', path: `jobs/${id}` });
+  }
+
+  async log(id: string): Promise<string> {
+    const reply = await this.ask({ method: 'GET', path: `jobs/${id}/log` });
+    return reply.blob ? reply.blob.text() : '';
+  }
+
+  /** A picture of the source or of the finished file; null where there is none. */
+  async picture(id: string, which: 'thumbnail' | 'poster'): Promise<Blob | null> {
+    // The first one tells whether this server has pictures at all.
+    await this.firstPicture?.catch(() => null);
+    if (this.noPictures) return null;
+    const picture = this.fetchPicture(id, which);
+    this.firstPicture ??= picture;
+    return picture;
+  }
+
+  private async fetchPicture(id: string, which: string): Promise<Blob | null> {
+    try {
+      const { blob, type } = await this.ask({ method: 'GET', path: `jobs/${id}/${which}` });
+      return blob && type.startsWith('image/') ? blob : null;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      // An address that no route answers will not answer for the next job either.
+      this.noPictures = error.status === 404 && error.problem.type === 'about:blank';
+      return null;
+    }
+  }
+
+  setQueue(action: 'pause' | 'resume' | 'drain'): Promise<{ state: QueueState }> {
+    return this.json({ method: 'POST', path: `queue/${action}` });
+  }
+
+  private async jobs(path: string): Promise<Job[]> {
+    return (await this.json<{ jobs: Job[] }>({ method: 'GET', path })).jobs;
+  }
+
+  private async json<T>(ask: Ask): Promise<T> {
+    return (await this.ask(ask)).json as T;
+  }
+
+  private async ask(ask: Ask): Promise<Reply> {
+    const reply = await this.transport.ask(ask);
+    if (reply.status >= 200 && reply.status < 300) return reply;
+    const problem = (reply.json ?? {}) as Partial<Refusal['problem']>;
+    throw new Refusal(reply.status, {
+      type: 'about:blank',
+      title: `HTTP ${reply.status}`,
+      detail:
+        reply.status === 404 && !problem.detail
+          ? 'The extension jupyter_export does not run on this server.'
+          : `The server answered HTTP ${reply.status}.`,
+      advice: '',
+      ...problem
+    });
+  }
+}

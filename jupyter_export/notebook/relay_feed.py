@@ -1,0 +1,125 @@
+"""One connection of the relay to the server's feed, on a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import ssl
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection, connect, unix_connect
+from websockets.typing import Subprotocol
+
+from ..errors import ServerUnreachable
+from .connection import Connection
+
+__all__ = ["FeedLine"]
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOL = Subprotocol("v1.feed.jupyter-export")
+#: Seconds until a server that does not answer counts as gone.
+OPEN_SECONDS = 10.0
+#: A snapshot of some hundred jobs has less than a tenth of this.
+MAX_MESSAGE_BYTES = 2**26
+#: What a page may say; everything else ends here.
+SAID = frozenset({"hello", "ping", "pong"})
+
+News = Callable[..., None]
+"""Called with ``event="opened"``, ``event="heard", message=…`` or ``event="closed", code=…,
+reason=…``; the last one comes once."""
+
+
+class FeedLine:
+    """Opened by the constructor; passes on what is heard after `start`.
+
+    Raises:
+        ServerUnreachable: there is no feed at the server's address.
+    """
+
+    def __init__(self, connection: Connection, news: News) -> None:
+        self._news = news
+        self._socket = _open(connection)
+
+    def start(self) -> None:
+        """Say that the line is open, and pass on what is heard until it ends."""
+        threading.Thread(
+            # In the context of whoever opened the line, as the relay's answers are.
+            target=copy_context().run,
+            args=(self._listen,),
+            name="jupyter-export-feed",
+            daemon=True,
+        ).start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Say something to the server; on a line that has ended this does nothing."""
+        if message.get("type") in SAID:
+            with contextlib.suppress(ConnectionClosed):
+                self._socket.send(json.dumps(message))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def _listen(self) -> None:
+        self._news(event="opened")
+        code, reason = 1006, ""
+        try:
+            for text in self._socket:
+                self._news(event="heard", message=json.loads(text))
+            code, reason = self._socket.close_code or 1000, self._socket.close_reason or ""
+        except ConnectionClosed as error:
+            if error.rcvd is not None:
+                code, reason = error.rcvd.code, error.rcvd.reason
+        except Exception:
+            log.exception("the relay's feed broke")
+            self._socket.close()
+        self._news(event="closed", code=code, reason=reason)
+
+
+def _open(connection: Connection) -> ClientConnection:
+    server = connection.server
+    options: dict[str, Any] = {
+        "subprotocols": [SUBPROTOCOL],
+        "additional_headers": {"Authorization": f"token {server.token}"} if server.token else {},
+        "open_timeout": OPEN_SECONDS,
+        "max_size": MAX_MESSAGE_BYTES,
+        "proxy": None,
+        "user_agent_header": "jupyter_export",
+    }
+    if server.url.startswith("https:"):
+        options["ssl"] = _context(connection.trust)
+    url = f"ws{server.url.removeprefix('http')}jupyter-export/feed"
+    try:
+        line: ClientConnection = (
+            unix_connect(server.socket, uri=url, **options)
+            if server.socket
+            else connect(url, **options)
+        )
+        return line
+    except InvalidStatus as error:
+        raise ServerUnreachable(
+            f"The server at {server.url} has no feed for this kernel "
+            f"(HTTP {error.response.status_code}).",
+            "Restart it if jupyter_export was updated.",
+        ) from None
+    except (OSError, TimeoutError, WebSocketException) as error:
+        raise ServerUnreachable(
+            f"The Jupyter server at {server.url} does not answer ({error}).",
+            "Check that it runs.",
+        ) from None
+
+
+def _context(trust: bool | ssl.SSLContext) -> ssl.SSLContext:
+    if isinstance(trust, ssl.SSLContext):
+        return trust
+    context = ssl.create_default_context()
+    if not trust:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

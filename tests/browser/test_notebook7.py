@@ -1,0 +1,37 @@
+"""Notebook 7: no status bar, one document a page, the same panel."""
+
+from __future__ import annotations
+
+from lab_support import RunningLab, row
+from playwright.sync_api import BrowserContext, expect
+from server_support import TOKEN
+
+
+def test_panel_and_indicator_are_there_and_live(lab: RunningLab, context: BrowserContext) -> None:
+    lab.notebook("seven.ipynb", "import jupyter_export as jx\njx.panel()")
+    page = context.new_page()
+    page.goto(f"{lab.url}notebooks/seven.ipynb?token={TOKEN}")
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=60_000)
+    page.wait_for_function("() => window.jupyterapp")
+    page.evaluate(
+        """async () => {
+          await jupyterapp.restored;
+          await jupyterapp.shell.currentWidget.sessionContext.ready;
+          await jupyterapp.commands.execute('notebook:run-all-cells');
+        }"""
+    )
+    panel = page.locator(".jp-OutputArea .jpx-Panel")
+    expect(panel.locator(".jpx-Link")).to_have_text("Live", timeout=60_000)
+    job = lab.submit_long("seven.mp4")
+    expect(row(panel, job).locator("progress")).to_be_visible()
+    indicator = page.locator(".jpx-StatusButton")
+    expect(indicator).to_have_text("1 export running")
+    indicator.click()
+    line = page.locator(f".jpx-Popover [data-job='{job['id']}']")
+    expect(line).to_be_in_viewport()
+    line.click()
+    sidebar = page.locator("#jupyter-export-panel")
+    expect(row(sidebar, job)).to_have_attribute("data-selected", "true")
+    expect(row(sidebar, job)).to_be_visible()
+    row(panel, job).get_by_label("Cancel").click()
+    expect(indicator).to_be_hidden()
