@@ -1,13 +1,35 @@
-"""A web page whose <video> element plays files, for a real browser."""
+"""A real Chromium, and a web page whose <video> element plays files."""
 
 from __future__ import annotations
 
 import contextlib
 import http.server
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """An installed Chromium or Chrome, else Playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
 
 PLAY = """async (url) => {
   const video = document.createElement('video');
