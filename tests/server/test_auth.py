@@ -57,6 +57,7 @@ async def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     """A server in this process, so that its table of handlers can be walked."""
     for name in ("CONFIG", "DATA", "RUNTIME"):
         monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(tmp_path / name))
+    monkeypatch.setenv("JUPYTER_NO_CONFIG", "1")  # no other extension that is installed
     app = ServerApp(
         config=Config(
             ServerApp={

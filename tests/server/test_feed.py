@@ -60,7 +60,9 @@ def test_a_newcomer_sees_all_jobs_then_an_export_from_submit_to_completed(
     assert listener.state(old) == "completed"
     assert listener.jobs[old] == server.job(old)
 
-    id = server.submit(clip("timecode_720p30.mp4", "feed_new.mp4"))["id"]
+    # A range of its own: segments that another test rendered would be found again.
+    sources = [{"path": "timecode_720p30.mp4", "start": 3.3, "end": 8.7}]
+    id = server.submit(clip("", "feed_new.mp4", sources=sources))["id"]
     listener.until(lambda: listener.state(id) == "completed")
     about = [m for m in listener.heard if m["type"] == "event" and m["job"]["id"] == id]
     names = [m["event"] for m in about if m["event"] != "advanced"]

@@ -27,6 +27,7 @@ async def client(
     monkeypatch.setattr(hub, "SILENCE_SECONDS", 1.0)
     for name in ("CONFIG", "DATA", "RUNTIME"):
         monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(tmp_path / name))
+    monkeypatch.setenv("JUPYTER_NO_CONFIG", "1")  # no other extension that is installed
     app = ServerApp(
         config=Config(
             ServerApp={

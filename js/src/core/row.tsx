@@ -122,9 +122,11 @@ function Waiting({ entry }: { entry: Entry }) {
   const line = session.store.active.value.filter(e => e.job.value.state === 'queued');
   const place = line.indexOf(entry);
   // Equal priorities go by age: only beyond all others is a place sure.
-  const move = (label: string, beside: Entry | undefined, step: 1 | -1) => {
-    if (!beside) return;
-    const priority = Math.max(-1000, Math.min(1000, beside.job.peek().priority + step));
+  const move = (label: string, step: 1 | -1) => {
+    // Not beside the first or last shown: the line that is shown may be about to change.
+    const others = line.filter(e => e !== entry).map(e => e.job.peek().priority);
+    const beyond = step > 0 ? Math.max(...others) + 1 : Math.min(...others) - 1;
+    const priority = Math.max(-1000, Math.min(1000, beyond));
     attempt(label, () => session.rest.setPriority(job.id, priority));
   };
   const [front, end] = [trans.__('To the front of the queue'), trans.__('To the end of the queue')];
@@ -141,13 +143,13 @@ function Waiting({ entry }: { entry: Entry }) {
             icon="up"
             label={front}
             disabled={place <= 0}
-            onClick={() => move(front, line[0], 1)}
+            onClick={() => move(front, 1)}
           />
           <IconButton
             icon="down"
             label={end}
             disabled={place === line.length - 1}
-            onClick={() => move(end, line.at(-1), -1)}
+            onClick={() => move(end, -1)}
           />
         </>
       )}
