@@ -9,7 +9,7 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from .effects.base import Step
-from .effects.crop import CropStep
+from .effects.crop import PLANAR_8BIT, CropStep
 from .encode import encode_segment
 from .graph import Convert, upright
 from .path import Path as MotionPath
@@ -87,7 +87,7 @@ def make_step(recipe: CropRecipe) -> Step:
 def _step_input(recipe: SegmentRecipe) -> str:
     """The format in which the steps get their frames: as the source has it, in 8 bits."""
     own = recipe.video.pix_fmt
-    if own in _STEP_FORMATS:
+    if own in PLANAR_8BIT:
         return own
     chroma = "444" if "444" in own else "422" if "422" in own else "420"
     return f"yuv{chroma}p"
@@ -98,7 +98,3 @@ def _stamp(pts: int, recipe: SegmentRecipe) -> int:
     if recipe.rate is None:
         return offset
     return round(offset * recipe.video.time_base * recipe.rate)
-
-
-_STEP_FORMATS = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
-"""What every step can take."""

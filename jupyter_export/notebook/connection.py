@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ import httpx
 from ..errors import ExportError, InternalError, ServerUnreachable, SpecError
 from .discovery import Server, candidates
 
-__all__ = ["Connection", "open_connection"]
+__all__ = ["Connection", "open_connection", "tls_context"]
 
 #: Seconds to wait for an answer; submitting looks into the source file first.
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -190,3 +191,14 @@ def _trust(verify: bool | str) -> Any:
     import ssl
 
     return ssl.create_default_context(cafile=verify)
+
+
+def tls_context(trust: bool | ssl.SSLContext) -> ssl.SSLContext:
+    """The TLS settings of a connection's `trust`: given whole, the system's, or none checked."""
+    if isinstance(trust, ssl.SSLContext):
+        return trust
+    context = ssl.create_default_context()
+    if not trust:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import ssl
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Self
 
 from ..errors import ServerUnreachable
-from .connection import Connection
+from .connection import Connection, tls_context
 
 __all__ = ["PATIENCE_SECONDS", "Following"]
 
@@ -133,7 +132,7 @@ class Following:
             "user_agent_header": "jupyter_export",
         }
         if server.url.startswith("https:"):
-            options["ssl"] = _context(self._connection.trust)
+            options["ssl"] = tls_context(self._connection.trust)
         url = f"ws{server.url.removeprefix('http')}jupyter-export/feed"
         try:
             opening = (
@@ -239,13 +238,3 @@ def _beat(connection: Any) -> None:
         while True:
             connection.send('{"type":"ping"}')
             time.sleep(PING_SECONDS)
-
-
-def _context(trust: bool | ssl.SSLContext) -> ssl.SSLContext:
-    if isinstance(trust, ssl.SSLContext):
-        return trust
-    context = ssl.create_default_context()
-    if not trust:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

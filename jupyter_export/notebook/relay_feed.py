@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import ssl
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -16,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
 
 from ..errors import ServerUnreachable
-from .connection import Connection
+from .connection import Connection, tls_context
 
 __all__ = ["FeedLine"]
 
@@ -93,7 +92,7 @@ def _open(connection: Connection) -> ClientConnection:
         "user_agent_header": "jupyter_export",
     }
     if server.url.startswith("https:"):
-        options["ssl"] = _context(connection.trust)
+        options["ssl"] = tls_context(connection.trust)
     url = f"ws{server.url.removeprefix('http')}jupyter-export/feed"
     try:
         line: ClientConnection = (
@@ -113,13 +112,3 @@ def _open(connection: Connection) -> ClientConnection:
             f"The Jupyter server at {server.url} does not answer ({error}).",
             "Check that it runs.",
         ) from None
-
-
-def _context(trust: bool | ssl.SSLContext) -> ssl.SSLContext:
-    if isinstance(trust, ssl.SSLContext):
-        return trust
-    context = ssl.create_default_context()
-    if not trust:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

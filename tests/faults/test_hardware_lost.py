@@ -56,7 +56,6 @@ def server(own_server: Callable[..., RunningServer]) -> RunningServer:
     server = own_server(**{"ExportApp.segment_seconds": 1})
     server.add(CLIP)
     server.http.get("hardware").raise_for_status()
-    report = next(server.folder.rglob("hardware.json"), None)
     eventually(lambda: next(server.folder.rglob("hardware.json"), None) is not None)
     server.stop()
     report = next(server.folder.rglob("hardware.json"))

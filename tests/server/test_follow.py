@@ -76,7 +76,8 @@ def test_a_follower_goes_on_where_another_one_stopped(
             message = next(feed)
             if message["type"] == "event" and message["event"] != "queue":
                 jobs.append(message["job"]["id"])
-    assert jobs[-2:] == [first, second] and len(set(jobs)) == len(jobs)
+    # A snapshot may be a second old, and the end of another test's job come after it.
+    assert [id for id in jobs if id in (first, second)] == [first, second]
 
 
 def test_a_follower_comes_back_after_a_killed_server_and_misses_nothing(
