@@ -16,7 +16,18 @@ from pathlib import Path
 from ..errors import ModelMissing, ModelUnusable, UpscaleUnavailable
 from .shape import Shape
 
-__all__ = ["GENERAL", "GENERAL_WDN", "PUBLISHED", "Published", "file_hash", "find", "installed"]
+__all__ = [
+    "GENERAL",
+    "GENERAL_WDN",
+    "PUBLISHED",
+    "Published",
+    "check_published",
+    "file_hash",
+    "find",
+    "has_torch",
+    "installed",
+    "require_torch",
+]
 
 GENERAL = "realesr-general-x4v3"
 GENERAL_WDN = "realesr-general-wdn-x4v3"
@@ -166,13 +177,18 @@ def check_published(name: str, sha256: str) -> None:
         )
 
 
+def has_torch() -> bool:
+    """Whether torch is installed; does not import it."""
+    return importlib.util.find_spec("torch") is not None
+
+
 def require_torch(field: str | None = None) -> None:
     """Refuse while torch is not installed; does not import it.
 
     Raises:
         UpscaleUnavailable: with the command that installs it.
     """
-    if importlib.util.find_spec("torch") is None:
+    if not has_torch():
         raise UpscaleUnavailable(
             "Upscaling needs torch, which is not installed.",
             "Run `pip install 'jupyter-export[upscale]'`.",

@@ -12,8 +12,9 @@ from typing import Literal
 __all__ = ["Shape"]
 
 #: How far, in pixels, a sample of an RRDBNet is reckoned to feel its surroundings. The theoretical
-#: reach of 23 blocks is 349 pixels, but every dense block adds only a fifth of what it computes.
-RRDB_HALO = 32
+#: reach of 23 blocks is 349 pixels, but every dense block adds only a fifth of what it computes:
+#: with lively random weights a halo of 8 is off by 0.1 code values at the seam, 16 by none.
+RRDB_HALO = 24
 
 
 @dataclass(frozen=True)
