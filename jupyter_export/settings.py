@@ -26,9 +26,9 @@ class Settings(HasTraits):
 
     max_concurrent_exports = Int(3, min=1, help="How many exports run at once.").tag(config=True)
 
-    force_cpu = Bool(
-        False, help="Never use a hardware encoder, nor a GPU for upscaling."
-    ).tag(config=True)
+    force_cpu = Bool(False, help="Never use a hardware encoder, nor a GPU for upscaling.").tag(
+        config=True
+    )
 
     encoder_priority = List(
         Enum(["nvenc", "qsv", "amf", "software"]),
@@ -150,6 +150,10 @@ class Settings(HasTraits):
                     f"The setting: {trait.help}",
                 ) from None
 
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same settings."""
+        return {environment_name(n): _text(getattr(self, n)) for n in Settings.class_own_traits()}
+
     @property
     def data_path(self) -> Path:
         """The folder of the store."""
@@ -174,6 +178,12 @@ class Settings(HasTraits):
 def environment_name(trait: str) -> str:
     """``force_cpu`` → ``JUPYTER_EXPORT_FORCE_CPU``."""
     return ENV_PREFIX + trait.upper()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _value(trait: TraitType[Any, Any], text: str) -> Any:

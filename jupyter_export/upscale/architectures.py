@@ -95,10 +95,11 @@ class RRDBNet(nn.Module):
         x = _leaky(self.conv_hr(x))
         # Rounded in 8 bits of mantissa (bfloat16) the brightest half would lose a bit.
         if x.dtype is torch.bfloat16:
-            last = self.conv_last
-            bias = None if last.bias is None else last.bias.float()
-            return functional.conv2d(x.float(), last.weight.float(), bias, padding=1)
-        return self.conv_last(x)
+            weight, bias = self.conv_last.weight, self.conv_last.bias
+            assert bias is not None
+            return functional.conv2d(x.float(), weight.float(), bias.float(), padding=1)
+        last: Tensor = self.conv_last(x)
+        return last
 
 
 def detect(state: Mapping[str, Tensor]) -> Shape:

@@ -152,9 +152,7 @@ class _Bar:
         if self._bar is None:
             from tqdm.std import tqdm
 
-            self._bar = tqdm(
-                desc=self._name, total=total, unit="B", unit_scale=True, disable=None
-            )
+            self._bar = tqdm(desc=self._name, total=total, unit="B", unit_scale=True, disable=None)
         self._bar.update(done - self._bar.n)
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
@@ -110,7 +111,7 @@ def _receive(
     if done == model.size:
         return
     with _answer(client, url, shown, done) as response:
-        if response.status_code == httpx.codes.RANGE_NOT_SATISFIABLE:
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             _restart(file)
             raise httpx.ReadError("the server has a shorter file")
         if done and not _continues(response, done):
@@ -139,7 +140,7 @@ def _answer(client: httpx.Client, url: str, shown: str, done: int) -> Iterator[h
     try:
         with client.stream("GET", url, headers=headers) as response:
             code = response.status_code
-            if code == httpx.codes.RANGE_NOT_SATISFIABLE and done:
+            if code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
                 yield response
                 return
             if code >= 500:

@@ -10,6 +10,7 @@ import copy
 import gc
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Mapping
 
 import torch
@@ -35,7 +36,7 @@ _TRUSTED = 0.5 / 255
 
 
 class Engine:
-    """One network on one device. Not thread-safe; pictures of any size, one at a time."""
+    """One network on one device. Pictures of any size, one at a time: threads wait in line."""
 
     def __init__(
         self,
@@ -46,11 +47,14 @@ class Engine:
         dtype: torch.dtype | None = None,
         budget: int = DEFAULT_BUDGET,
         layout: Layout | None = None,
-        compiled: bool = False,
+        check: Callable[[], None] | None = None,
+        compile_after: int | None = None,
     ) -> None:
         """`dtype` and `layout` are chosen by device and budget unless given.
 
-        `compiled` has torch.compile make the network faster, which takes up to a minute.
+        `check` is called before every layer; what it raises ends the work. After `compile_after`
+        pictures, torch.compile makes the network faster, which takes up to a minute and can
+        change a code value.
 
         Raises:
             OutOfMemory: not even the weights fit.
@@ -58,25 +62,27 @@ class Engine:
         self.shape = shape
         self.device = device
         self.budget = budget
-        self.check: Callable[[], None] = _nothing
-        """Called many times per picture; what it raises ends the work."""
+        self._check = check
+        self._compile_after = compile_after
+        self._pictures = 0
+        self._lock = threading.Lock()
         self._given = layout
         self._layouts: dict[tuple[int, int], Layout] = {}
         try:
-            exact = build(shape, state).to(device, memory_format=torch.channels_last)
+            exact = build(shape, state).to(device)
+            exact = exact.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network = _trusted(exact, device, dtype)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             raise _too_large(shape) from None
         self.dtype = next(network.parameters()).dtype
-        self._plain: Callable[[Tensor], Tensor] = network
-        self._run = self._plain
-        if compiled:
-            self._run = torch.compile(copy.deepcopy(network), dynamic=False)
-        for part in network.modules():
-            if isinstance(part, nn.Conv2d):
-                part.register_forward_pre_hook(lambda *_: self.check())
+        self._run: Callable[[Tensor], Tensor] = network
+        self._network = network
+        if check is not None:
+            for part in network.modules():
+                if isinstance(part, nn.Conv2d):
+                    part.register_forward_pre_hook(lambda *_: check())
 
     def layout(self, width: int, height: int) -> Layout:
         """How pictures of this size are cut, after all that memory has taught so far."""
@@ -98,6 +104,13 @@ class Engine:
         Raises:
             OutOfMemory: it does not fit in the smallest parts either.
         """
+        with self._lock:
+            self._pictures += 1
+            if self._pictures == self._compile_after:
+                self._run = torch.compile(_unhooked(self._network), dynamic=False)
+            return self._enlarged(rgb)
+
+    def _enlarged(self, rgb: Tensor) -> Tensor:
         _, height, width = rgb.shape
         while True:
             layout = self.layout(width, height)
@@ -135,7 +148,8 @@ class Engine:
         )
         windows = list(itertools.product(down, across))
         for i in range(0, len(windows), layout.batch):
-            self.check()
+            if self._check is not None:
+                self._check()
             # The last batch is filled up: every call of the network is of one shape.
             part = windows[max(0, min(i, len(windows) - layout.batch)) :][: layout.batch]
             self._enlarge(source, part, result)
@@ -157,18 +171,25 @@ class Engine:
             result[:, y.first * scale : y.last * scale, x.first * scale : x.last * scale] = core
 
     def _infer(self, batch: Tensor) -> Tensor:
-        if self._run is self._plain:
-            return self._run(batch)
-        try:
-            return self._run(batch)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            # No C++ compiler, no Triton, a bug in either: slower, but the picture comes.
-            _log.warning("action=eager: torch.compile failed: %s", str(error).split("\n")[0])
-            self._run = self._plain
-        return self._run(batch)
+        if self._run is not self._network:
+            try:
+                return self._run(batch)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                # No C++ compiler, no Triton, a bug in either: slower, but the picture comes.
+                _log.warning("action=eager: torch.compile failed: %s", str(error).split("\n")[0])
+                self._run = self._network
+        result: Tensor = self._run(batch)
+        return result
 
+
+def _unhooked(network: nn.Module) -> nn.Module:
+    """A copy for the compiler, which would have to stop at every hook."""
+    plain = copy.deepcopy(network)
+    for part in plain.modules():
+        part._forward_pre_hooks.clear()
+    return plain
 
 
 def _trusted(exact: nn.Module, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
@@ -216,7 +237,3 @@ def _too_large(shape: Shape) -> OutOfMemory:
         f"{MIN_TILE} pixels one by one.",
         "Use a smaller model, crop first, end what else uses the memory, or set force_cpu.",
     )
-
-
-def _nothing() -> None:
-    pass

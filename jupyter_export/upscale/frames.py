@@ -102,15 +102,13 @@ class _Pipe:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._copies = torch.cuda.Stream(device)
-        self._results = torch.cuda.Stream(device)
+        self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._results = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._staging: list[tuple[list[Tensor], Any]] = []
         self._outputs: list[list[Tensor]] = []
         self._turn = 0
 
-    def run(
-        self, planes: Planes, make: Callable[[Sequence[Tensor]], Sequence[Tensor]]
-    ) -> Pending:
+    def run(self, planes: Planes, make: Callable[[Sequence[Tensor]], Sequence[Tensor]]) -> Pending:
         """Start the copy in, `make`, and the copy out; returns before they are done."""
         compute = torch.cuda.current_stream(self._device)
         slot = self._turn % 2

@@ -70,9 +70,7 @@ def estimate(
     )
 
 
-def least(
-    shape: Shape, width: int, height: int, size: tuple[int, int] | None = None
-) -> Estimate:
+def least(shape: Shape, width: int, height: int, size: tuple[int, int] | None = None) -> Estimate:
     """The least that upscaling can do with: the smallest tiles, one at a time."""
     return estimate(shape, width, height, size, layout=Layout(MIN_TILE, 1))
 

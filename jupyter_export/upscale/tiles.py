@@ -7,6 +7,7 @@ picture, and elsewhere a halo hides that the window ends.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .shape import Shape
 
@@ -63,7 +64,7 @@ def spans(length: int, tile: int, halo: int, multiple: int = 1) -> list[Span]:
     starts = [i * room // steps * multiple for i in range(count)]
     cuts = [
         0,
-        *((b + a + window) // 2 for a, b in zip(starts, starts[1:], strict=False)),
+        *((b + a + window) // 2 for a, b in pairwise(starts)),
         length,
     ]
     return [

@@ -61,9 +61,7 @@ def shape_of(path: Path, sha256: str) -> Shape:
     return load(path, sha256)[0]
 
 
-def mix(
-    one: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float
-) -> dict[str, Tensor]:
+def mix(one: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """``share · one + (1 − share) · other``, weight by weight (deep network interpolation).
 
     Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", 2019.

@@ -14,6 +14,7 @@ from ..hardware.encoders import options
 from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.cache import SegmentCache
+from ..media.interrupt import checking
 from ..media.plan import Plan, make_plan
 from ..media.render import render_segment
 from ..media.still import still
@@ -72,7 +73,10 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
         context.check()
         context.progress({"frames": count})
 
-    with _readers.of([made.sources[i] for i in segment.sources]) as readers:
+    with (
+        checking(context.check),
+        _readers.of([made.sources[i] for i in segment.sources]) as readers,
+    ):
         damaged = sum(reader.damaged for reader in readers)
         entry = cache.put(
             segment.id,
