@@ -138,7 +138,7 @@ class Engine:
         self._layouts[width, height] = smaller
 
     def _attempt(self, rgb: Tensor, layout: Layout) -> Tensor:
-        scale, multiple = self.shape.scale, self.shape.unshuffle
+        scale, multiple = self.shape.scale, self.shape.multiple
         _, height, width = rgb.shape
         source = _padded(rgb.clamp(0, 1), multiple)
         down = spans(source.shape[1], layout.tile, self.shape.halo, multiple)

@@ -32,9 +32,14 @@ class Shape:
     """Channels that each layer of a dense block adds (rrdb only)."""
 
     @property
+    def multiple(self) -> int:
+        """Pictures are padded to a multiple of so many pixels, as `RealESRGANer` does it."""
+        return {1: 4, 2: 2}.get(self.scale, 1)
+
+    @property
     def unshuffle(self) -> int:
         """Pixels per side that RRDBNet folds into channels first, so that all of it works at ×4."""
-        return {1: 4, 2: 2}.get(self.scale, 1) if self.architecture == "rrdb" else 1
+        return self.multiple if self.architecture == "rrdb" else 1
 
     @property
     def reach(self) -> int:

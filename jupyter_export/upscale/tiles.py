@@ -91,8 +91,8 @@ def choose(shape: Shape, width: int, height: int, value_bytes: int, budget: int)
 
 def window_area(shape: Shape, width: int, height: int, tile: int) -> tuple[int, int]:
     """Pixels of one window (the halo included), and the number of windows."""
-    across = spans(_up(width, shape.unshuffle), tile, shape.halo, shape.unshuffle)
-    down = spans(_up(height, shape.unshuffle), tile, shape.halo, shape.unshuffle)
+    across = spans(_up(width, shape.multiple), tile, shape.halo, shape.multiple)
+    down = spans(_up(height, shape.multiple), tile, shape.halo, shape.multiple)
     area = (across[0].stop - across[0].start) * (down[0].stop - down[0].start)
     return area, len(across) * len(down)
 
