@@ -26,7 +26,6 @@ Progress = Callable[[int, int], None]
 #: Seconds without a byte until a connection counts as dead, and waits between attempts.
 _TIMEOUT = 30.0
 _WAITS = (0.5, 2.0, 5.0)
-_CHUNK = 2**18
 
 
 def download(
@@ -120,7 +119,8 @@ def _receive(
             raise DownloadFailed(
                 f"{shown} is a web page, not a model.", "Check `models_url` and your proxy."
             )
-        for chunk in response.iter_bytes(_CHUNK):
+        # As it comes: a chunk size would lose what was gathered when the connection breaks.
+        for chunk in response.iter_raw():
             file.write(chunk)
             done += len(chunk)
             if done > model.size:
