@@ -141,7 +141,7 @@ def test_what_never_fits_ends_with_what_to_do() -> None:
     shape, state = SMALL["srvgg x4"], weights(SMALL["srvgg x4"])
     made = engine(shape, state)
     Scarce(most=100).into(made)
-    with pytest.raises(OutOfMemory, match="tiles of 64 pixels.*smaller model, crop first"):
+    with pytest.raises(OutOfMemory, match=r"tiles of 64 pixels.*smaller model, crop first"):
         made(torch.rand(3, 100, 120))
 
 

@@ -64,12 +64,12 @@ def test_a_pickle_bomb_does_not_go_off(tmp_path: Path) -> None:
 def test_a_web_page_or_half_a_file_is_named_as_what_it_is(tmp_path: Path) -> None:
     page = tmp_path / "page.pth"
     page.write_text("\n<!DOCTYPE html><html>Not found</html>")
-    with pytest.raises(ModelUnusable, match="'page.pth' is a web page"):
+    with pytest.raises(ModelUnusable, match=r"'page.pth' is a web page"):
         load(page)
     whole = save(tmp_path / "half.pth", SHAPE).read_bytes()
     for data in (whole[: len(whole) // 2], b"", b"\0" * 1000):
         (tmp_path / "half.pth").write_bytes(data)
-        with pytest.raises(ModelUnusable, match="'half.pth'") as caught:
+        with pytest.raises(ModelUnusable, match=r"'half.pth'") as caught:
             load(tmp_path / "half.pth")
         assert "\n" not in str(caught.value)
     (tmp_path / "half.safetensors").write_bytes(whole)
@@ -234,7 +234,7 @@ def test_a_broken_download_goes_on_where_it_stopped(
     model: Published, mirror: Mirror, tmp_path: Path
 ) -> None:
     mirror.break_after = [1000, 500, 700]
-    with pytest.raises(DownloadFailed, match="breaks off.*goes on where it stopped"):
+    with pytest.raises(DownloadFailed, match=r"breaks off.*goes on where it stopped"):
         pull(model, mirror, tmp_path / "m")
     assert left(tmp_path / "m") == {".tiny.pth.part"}
     path = pull(model, mirror, tmp_path / "m")

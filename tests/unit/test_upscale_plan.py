@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -35,7 +36,7 @@ def test_windows_cover_every_pixel_once_with_the_whole_halo(
     found = spans(length, tile, halo, multiple)
     assert found[0].first == 0
     assert found[-1].last == length
-    assert all(a.last == b.first for a, b in zip(found, found[1:], strict=False))
+    assert all(a.last == b.first for a, b in itertools.pairwise(found))
     size = found[0].stop - found[0].start
     for span in found:
         assert span.stop - span.start == size  # one shape: one compiled kernel

@@ -11,9 +11,7 @@ from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from ...errors import ExportError, SpecError
 from ...settings import Settings
@@ -22,12 +20,14 @@ from ...spec.values import MAX_SIDE, MIN_SIDE
 from ...upscale.catalogue import (
     GENERAL,
     GENERAL_WDN,
+    PUBLISHED,
     check_published,
     file_hash,
     find,
     require_torch,
 )
 from ..interrupt import check
+from ..mix import planes_of
 from .base import PLANAR_8BIT, Effect, Picture
 
 if TYPE_CHECKING:
@@ -138,13 +138,13 @@ class UpscaleStep:
         coding = _matrix(frame), _is_full_range(frame)
         if self._frames is None or coding != self._coding:
             self._frames, self._coding = self._make(*coding), coding
-        pending = self._frames.start([_samples(plane) for plane in frame.planes])
+        pending = self._frames.start(planes_of(frame))
         colorspace, color_range = frame.colorspace, frame.color_range
 
         def finish() -> VideoFrame:
             result = VideoFrame(self.size[0], self.size[1], self.pix_fmt)
-            for target, made in zip(result.planes, pending.planes(), strict=True):
-                _samples(target)[:] = made
+            for target, made in zip(planes_of(result), pending.planes(), strict=True):
+                target[:] = made
             result.colorspace, result.color_range = colorspace, color_range
             return result
 
@@ -169,8 +169,6 @@ def _hashes(effect: Upscale) -> dict[str, str]:
 
 def _shape(name: str, sha256: str) -> None:
     """Refuse a file of an administrator's own that is no model."""
-    from ...upscale.catalogue import PUBLISHED
-
     if name not in PUBLISHED:
         from ...upscale.weights import shape_of
 
@@ -186,8 +184,3 @@ def _matrix(frame: VideoFrame) -> int:
 
 def _is_full_range(frame: VideoFrame) -> bool:
     return int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
-
-
-def _samples(plane: Any) -> NDArray[np.uint8]:
-    rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8)
-    return rows.reshape(plane.height, plane.line_size)[:, : plane.width]
