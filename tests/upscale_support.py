@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -12,6 +15,10 @@ from jupyter_export.upscale.architectures import RRDBNet, SRVGGNetCompact
 from jupyter_export.upscale.shape import Shape
 
 CPU = torch.device("cpu")
+needs_realesrgan = pytest.mark.skipif(
+    sys.version_info >= (3, 13) and find_spec("basicsr") is None,
+    reason="basicsr does not build on Python 3.13",
+)
 SMALL = {
     "srvgg x4": Shape("srvgg", 4, 24, 3),
     "srvgg x2": Shape("srvgg", 2, 16, 2),

@@ -28,18 +28,20 @@ _kept: tuple[dict[str, Any], torch.device, Callable[[Tensor], Tensor]] | None = 
 
 
 def frames_for(
-    folder: Path, params: dict[str, Any], coding: Coding, check: Callable[[], None]
+    folder: Path, params: dict[str, Any], coding: Coding, check: Callable[[], None], threads: int
 ) -> Frames:
     """What enlarges frames as ``params`` say, which are those of the effect `Upscale`.
 
     `check` is called many times per frame, and must be the same function for equal `params`;
-    what it raises ends the work.
+    what it raises ends the work. The CPU computes with `threads` threads.
 
     Raises:
         ModelMissing, ModelUnusable: the weights are not what they were.
         UpscaleUnavailable: the GPU is gone, or the package realesrgan is.
         OutOfMemory: not even the weights fit.
     """
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     device, upscale = _network(folder, params, check)
     width, height = params["size"]
     return Frames(upscale, device, (width, height), coding)

@@ -138,7 +138,10 @@ def preview(params: Params, context: TaskContext) -> dict[str, Any]:
     spec = parse(params["spec"])
     made = _previewed.plan(params, spec)
     segment, recipe, time = at_time(made, params["time"])
-    with _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers:
+    with (
+        checking(context.check),
+        _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers,
+    ):
         data = jpeg_of(recipe, readers, params["width"])
     return {
         "jpeg": base64.b64encode(data).decode(),

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from support import Context, complaints, export_here, ffmpeg
-from upscale_support import SMALL, save
+from upscale_support import SMALL, needs_realesrgan, save
 
 from jupyter_export.errors import Cancelled, ModelMissing, ModelUnusable, SpecError
 from jupyter_export.media.mix import planes_of
@@ -209,6 +209,7 @@ def test_the_denoise_strength_goes_from_one_model_to_the_other(
         luma(model=GENERAL, denoise=0.5)
 
 
+@needs_realesrgan
 def test_the_package_realesrgan_makes_the_same_pictures(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from upscale_support import CPU, SMALL, picture, to_image, to_tensor, weights
+from upscale_support import CPU, SMALL, needs_realesrgan, picture, to_image, to_tensor, weights
 
 from jupyter_export.errors import Cancelled, OutOfMemory
 from jupyter_export.upscale.colour import Coding, to_planes, to_rgb
@@ -25,6 +25,7 @@ def engine(shape: Shape, state: dict[str, torch.Tensor], **options: Any) -> Engi
     return Engine(shape, state, CPU, **{"dtype": torch.float32, **options})
 
 
+@needs_realesrgan
 @pytest.mark.parametrize("name", SMALL)
 def test_pictures_are_those_of_realesrganer(name: str) -> None:
     shape, state = SMALL[name], weights(SMALL[name])
@@ -282,6 +283,7 @@ def test_any_size_comes_out_exactly(size: tuple[int, int]) -> None:
         assert (plane == value).all()
 
 
+@needs_realesrgan
 def test_the_package_realesrgan_can_do_the_work_itself() -> None:
     shape, state = SMALL["srvgg x4"], weights(SMALL["srvgg x4"])
     before = set(sys.modules)

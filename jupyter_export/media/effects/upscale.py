@@ -6,6 +6,7 @@ not one of the published ones.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from importlib.metadata import version
@@ -106,7 +107,9 @@ class UpscaleEffect(Effect[Upscale]):
             from ...upscale.job import frames_for
 
             coding = Coding(across, down, matrix, full_range)
-            return frames_for(Settings().models_path, params, coding, check)
+            settings = Settings()
+            threads = max(1, (os.cpu_count() or 1) // settings.segment_width)
+            return frames_for(settings.models_path, params, coding, check, threads)
 
         return UpscaleStep(frames, (width, height), picture.pix_fmt)
 
