@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -70,16 +71,14 @@ def to_rgb(planes: Sequence[Tensor], coding: Coding) -> Tensor:
         if coding.across == 2:
             chroma = _double(chroma, centred=coding.centred_across)[:, :width]
         codes[i] = chroma
-    forward, offset = coding.matrix_to_codes()
-    back = torch.linalg.inv(forward)
-    bias = (-(back @ offset)).to(codes)
-    return torch.addmm(bias, back.to(codes), codes.view(3, -1)).view(codes.shape)
+    back, bias = _matrices(coding, luma.device)[1]
+    return torch.addmm(bias, back, codes.view(3, -1)).view(codes.shape)
 
 
 def to_planes(rgb: Tensor, coding: Coding) -> list[Tensor]:
     """(3, height, width) float32 → three uint8 planes, rounded to the nearest code."""
-    forward, offset = coding.matrix_to_codes()
-    codes = torch.addmm(offset.to(rgb), forward.to(rgb), rgb.reshape(3, -1)).view(rgb.shape)
+    forward, offset = _matrices(coding, rgb.device)[0]
+    codes = torch.addmm(offset, forward, rgb.reshape(3, -1)).view(rgb.shape)
     planes = [codes[0]]
     for chroma in codes[1:]:
         if coding.down == 2:
@@ -88,6 +87,21 @@ def to_planes(rgb: Tensor, coding: Coding) -> list[Tensor]:
             chroma = _halve(chroma, centred=coding.centred_across)
         planes.append(chroma)
     return [plane.round_().clamp_(0, 255).to(torch.uint8).contiguous() for plane in planes]
+
+
+@lru_cache(maxsize=16)
+def _matrices(
+    coding: Coding, device: torch.device
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """To codes and back, on the device: a copy to a GPU for every frame would wait for it."""
+    forward, offset = coding.matrix_to_codes()
+    back = torch.linalg.inv(forward)
+    with torch.inference_mode(False):
+        there, here = (
+            tuple(t.to(device, torch.float32).clone() for t in pair)
+            for pair in ((forward, offset), (back, -(back @ offset)))
+        )
+    return (there[0], there[1]), (here[0], here[1])
 
 
 def _double(x: Tensor, *, centred: bool) -> Tensor:

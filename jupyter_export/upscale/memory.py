@@ -14,10 +14,8 @@ CONTEXT_MIB = 500
 
 #: Above the values that are alive: allocator's rounding, workspaces of the convolutions.
 _SLACK = 1.3
-#: Bytes per pixel of the enlarged picture: three float32 channels, and their code values.
-_RESULT_BYTES = 12 + 12 + 8
-#: Bytes per pixel of the picture after the last resize, before it is three planes.
-_RESIZED_BYTES = 12 + 12
+#: Bytes per pixel of a picture in R'G'B', and of what making planes of it takes beside it.
+_RGB_BYTES, _CODES_BYTES = 12, 20
 _MIB = 2**20
 
 
@@ -58,9 +56,11 @@ def estimate(
     area, _ = window_area(shape, width, height, layout.tile)
     network = _SLACK * shape.live_values * value_bytes * area * layout.batch
     large = width * height * shape.scale**2
-    pictures = large * _RESULT_BYTES
+    result = size[0] * size[1] if size else large
+    pictures = result * (_RGB_BYTES + _CODES_BYTES)
     if size is not None and size != (width * shape.scale, height * shape.scale):
-        pictures += (size[0] * size[1] + size[0] * height * shape.scale) * _RESIZED_BYTES
+        between = size[0] * height * shape.scale  # it is resized along one side first
+        pictures = max(pictures, (large + between + result) * _RGB_BYTES)
     return Estimate(
         context,
         _mib(shape.weights * value_bytes),

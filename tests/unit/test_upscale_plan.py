@@ -6,15 +6,20 @@ import itertools
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+from upscale_support import CPU, SMALL, weights
 
 from jupyter_export.upscale.architectures import RRDBNet, SRVGGNetCompact
 from jupyter_export.upscale.catalogue import PUBLISHED
+from jupyter_export.upscale.colour import Coding
+from jupyter_export.upscale.engine import Engine
+from jupyter_export.upscale.frames import Frames
 from jupyter_export.upscale.memory import estimate, levers
 from jupyter_export.upscale.shape import Shape
 from jupyter_export.upscale.tiles import MIN_TILE, Layout, choose, spans
@@ -95,6 +100,19 @@ def test_the_estimate_is_what_the_network_really_holds(name: str) -> None:
     real = counted.peak / (2 * 64 * 96)
     assert 0.99 * real <= 2 * shape.live_values <= 1.15 * real
     assert sum(p.numel() for p in network.parameters()) == shape.weights
+
+
+@pytest.mark.parametrize("size", [(960, 640), (700, 500), (1200, 900)])
+@pytest.mark.parametrize("name", ["srvgg x4", "rrdb x4"])
+def test_the_estimate_covers_a_whole_frame(name: str, size: tuple[int, int]) -> None:
+    shape, layout = SMALL[name], Layout(64, 2)
+    made = Engine(shape, weights(shape), CPU, dtype=torch.float32, layout=layout)
+    frames = Frames(made, CPU, size, Coding(1, 1))
+    planes = [np.full((160, 240), 99, np.uint8)] * 3
+    with Peak() as counted:
+        frames.start(planes)
+    told = estimate(shape, 240, 160, size, value_bytes=4, layout=layout, context=0)
+    assert counted.peak / 2**20 <= told.total <= 3 * counted.peak / 2**20
 
 
 def test_the_arithmetic_of_a_model_is_counted_right() -> None:
