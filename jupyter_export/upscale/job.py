@@ -80,9 +80,9 @@ def _load(
 
 
 def _weights(folder: Path, params: dict[str, Any]) -> tuple[Shape, dict[str, Tensor]]:
-    loaded = {name: load(find(folder, name), sha256) for name, sha256 in params["weights"].items()}
-    first = next(iter(loaded))
-    shape, state = loaded[first]
-    if GENERAL_WDN in loaded and first != GENERAL_WDN:
-        state = mix(state, loaded[GENERAL_WDN][1], params["denoise"])
+    files = params["weights"]
+    shape, state = load(find(folder, params["model"]), files[params["model"]])
+    if GENERAL_WDN in files and params["model"] != GENERAL_WDN:
+        _, other = load(find(folder, GENERAL_WDN), files[GENERAL_WDN])
+        state = mix(state, other, params["denoise"])
     return shape, state

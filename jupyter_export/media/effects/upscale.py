@@ -87,6 +87,7 @@ class UpscaleEffect(Effect[Upscale]):
         device = choose_device(force_cpu=settings.force_cpu)
         memory = settings.upscale_memory or (2048 if device == "cuda" else 512)
         return {
+            "model": effect.model,
             "weights": _hashes(effect),
             "denoise": effect.denoise,
             "size": _size(effect, picture),
