@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,10 @@ from torch import nn
 
 from jupyter_export.upscale.architectures import RRDBNet, SRVGGNetCompact
 from jupyter_export.upscale.shape import Shape
+
+# Threads that wait for each other make small work slow where other tests run beside.
+torch.set_num_threads(1)
+ONE_THREAD = {"JUPYTER_EXPORT_SEGMENT_WORKERS": str(os.cpu_count())}
 
 CPU = torch.device("cpu")
 needs_realesrgan = pytest.mark.skipif(

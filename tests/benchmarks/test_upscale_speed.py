@@ -44,6 +44,7 @@ MODELS = ("realesr-animevideov3", "realesr-general-x4v3")
 
 @pytest.fixture(scope="module", autouse=True)
 def about() -> None:
+    torch.set_num_threads(os.cpu_count() or 1)
     if GPU:
         name = torch.cuda.get_device_name(DEVICE)
     else:

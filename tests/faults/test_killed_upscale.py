@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import export_here, ffmpeg
-from upscale_support import SMALL, save
+from upscale_support import ONE_THREAD, SMALL, save
 
 SEGMENTS = 6
 SHORT = {"segment_seconds": 0.2}
@@ -25,7 +25,12 @@ def test_killed_upscale_renders_no_finished_segment_again(
 ) -> None:
     (tmp_path / "models").mkdir()
     save(tmp_path / "models" / "own.pth", SMALL["rrdb x4"])
-    monkeypatch.setenv("JUPYTER_EXPORT_MODELS_DIR", str(tmp_path / "models"))
+    for name, value in {
+        **ONE_THREAD,
+        "JUPYTER_EXPORT_MODELS_DIR": str(tmp_path / "models"),
+        "JUPYTER_EXPORT_FORCE_CPU": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
     ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=12", "-t", SEGMENTS / 3, "-pix_fmt", "yuv420p"),
         *("-c:v", "libx264", "-g", 4, "-bf", 0, tmp_path / "clip.mp4"),
@@ -61,7 +66,6 @@ def test_killed_upscale_renders_no_finished_segment_again(
         rendered: list[bool] = json.loads(out)
         return rendered
 
-    monkeypatch.setenv("JUPYTER_EXPORT_FORCE_CPU", "1")
     begun = time.monotonic()
     calm = export_here(json.loads(spec.read_text()), tmp_path, tmp_path / "calm", **SHORT)
     took = time.monotonic() - begun

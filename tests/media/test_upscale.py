@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from support import Context, complaints, export_here, ffmpeg
-from upscale_support import SMALL, needs_realesrgan, save
+from upscale_support import ONE_THREAD, SMALL, needs_realesrgan, save
 
 from jupyter_export.errors import Cancelled, ModelMissing, ModelUnusable, SpecError
 from jupyter_export.media.mix import planes_of
@@ -45,7 +45,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     save(folder / "nothing.pth", SMALL["srvgg x4"], zero_last=True)
     save(folder / "tiny.pth", SMALL["srvgg x4"])
-    monkeypatch.setenv("JUPYTER_EXPORT_MODELS_DIR", str(folder))
+    for name, value in {**ONE_THREAD, "JUPYTER_EXPORT_MODELS_DIR": str(folder)}.items():
+        monkeypatch.setenv(name, value)
     return folder
 
 
