@@ -82,7 +82,12 @@ class WorkerProcess:
         """It must not be used again."""
         self._child = Child(
             options.command(),
-            environment={**scrubbed_environment(), **options.settings},
+            # Threads of torch that spin while they wait take the cores from those they wait for.
+            environment={
+                "OMP_WAIT_POLICY": "PASSIVE",
+                **scrubbed_environment(),
+                **options.settings,
+            },
             on_message=self._receive,
             on_exit=self._ended,
         )
