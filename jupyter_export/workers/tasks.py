@@ -128,6 +128,19 @@ def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
     return {"jpeg": base64.b64encode(still(path, params["start"], params["width"])).decode()}
 
 
+def probe_source(params: Params, context: TaskContext) -> dict[str, Any]:
+    """The upright size and the length of a video: ``{root, path, allow_hidden}``."""
+    path = resolve_source(
+        Path(params["root"]), params["path"], allow_hidden=params["allow_hidden"], field="path"
+    )
+    facts = probe(path, field="path")
+    return {
+        "width": facts.video.upright_width,
+        "height": facts.video.upright_height,
+        "duration": facts.duration,
+    }
+
+
 def make_plan_of(
     params: Params,
     spec: ExportSpec,
@@ -229,4 +242,5 @@ TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "audio": audio,
     "assemble": assemble_part,
     "still": one_still,
+    "probe": probe_source,
 }
