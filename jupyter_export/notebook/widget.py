@@ -21,6 +21,9 @@ _STATIC = Path(__file__).parents[1] / "static"
 #: JupyterLab draws this live again after the kernel, and the widget with it, is gone.
 PANEL_MIME = "application/vnd.jupyter-export.panel+json"
 
+#: Names this kernel's process: the panels of a page that go through it share one connection.
+_KERNEL = secrets.token_hex(8)
+
 
 def panel(project: str | None = None) -> ExportPanel:
     """A live view of all exports, or at first of one project's, to be shown in a cell."""
@@ -35,6 +38,8 @@ class ExportPanel(anywidget.AnyWidget):
 
     key = traitlets.Unicode(read_only=True).tag(sync=True)
     """Names this panel in the page."""
+    kernel = traitlets.Unicode(_KERNEL, read_only=True).tag(sync=True)
+    """Names the process behind this panel."""
     project = traitlets.Unicode().tag(sync=True)
     """The project that is shown at first; empty: all."""
     jobs = traitlets.List(traitlets.Dict()).tag(sync=True)

@@ -5,14 +5,14 @@ import { useEffect, useState } from 'preact/hooks';
 import { usePanel } from './context';
 import { bytes, clock, duration, segmentsText } from './format';
 import type { Translator } from './host';
+import { Player } from './player';
 import type { Entry } from './store';
 import { isRunning, type Job } from './types';
 
 export function Details({ entry }: { entry: Entry }) {
-  const { session, trans, host } = usePanel();
+  const { trans, host } = usePanel();
   const job = entry.job.value;
   const segments = entry.segments.value;
-  const url = job.state === 'completed' ? session.transport.fileUrl(job.output) : null;
   const facts: [string, string | false | null | undefined][] = [
     [trans.__('Output'), job.output],
     [trans.__('Source'), sourceText(job)],
@@ -26,7 +26,7 @@ export function Details({ entry }: { entry: Entry }) {
   ];
   return (
     <div class="jpx-Details">
-      {url && <Player url={url} />}
+      {job.state === 'completed' && <Player key={job.attempt} job={job} />}
       <dl>
         {facts.map(
           ([name, value]) =>
@@ -79,13 +79,6 @@ function resultText({ result }: Job, trans: Translator): string | null {
     result.frames !== undefined && trans.__('%1 frames', result.frames.toLocaleString())
   ].filter(Boolean);
   return parts.join(' · ') || null;
-}
-
-function Player({ url }: { url: string }) {
-  const { trans } = usePanel();
-  const [broken, setBroken] = useState(false);
-  if (broken) return <p class="jpx-Note">{trans.__('This browser cannot play this file.')}</p>;
-  return <video controls preload="metadata" src={url} onError={() => setBroken(true)} />;
 }
 
 function Log({ job }: { job: Job }) {

@@ -168,14 +168,13 @@ function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; t
       onClick={() => attempt(label, () => session.rest.act(job.id, action))}
     />
   );
-  const plays = job.state === 'completed' && session.transport.fileUrl(job.output) !== null;
   return (
     <div class="jpx-Actions">
       {live && job.paused && button('play', trans.__('Resume'), 'resume')}
       {live && !job.paused && button('pause', trans.__('Pause'), 'pause')}
       {live && button('cancel', trans.__('Cancel'), 'cancel')}
       {finished && button('retry', trans.__('Retry'), 'retry')}
-      {plays && !isUnfolded && (
+      {job.state === 'completed' && !isUnfolded && (
         <IconButton icon="play" label={trans.__('Play')} onClick={toggle} />
       )}
       <IconButton

@@ -37,6 +37,14 @@ export interface Spec {
   encoding?: Record<string, unknown>;
 }
 
+/** What a video is like: upright, with square pixels. */
+export interface Facts {
+  width: number;
+  height: number;
+  /** In seconds. */
+  duration: number | null;
+}
+
 export interface Job {
   id: string;
   kind: string;
