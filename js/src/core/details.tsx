@@ -15,7 +15,7 @@ export function Details({ entry }: { entry: Entry }) {
   const segments = entry.segments.value;
   const facts: [string, string | false | null | undefined][] = [
     [trans.__('Output'), job.output],
-    [trans.__('Source'), sourceText(job)],
+    [trans.__('Source'), sourceText(job, trans)],
     [trans.__('Encoder'), job.encoder && encoderText(job.encoder)],
     [trans.__('Segments'), segments.total > 0 && segmentsText(segments, trans)],
     [trans.__('Result'), resultText(job, trans)],
@@ -62,13 +62,14 @@ export function Details({ entry }: { entry: Entry }) {
 const encoderText = ({ name, reason }: NonNullable<Job['encoder']>): string =>
   reason.startsWith(name) ? reason : `${name}: ${reason}`;
 
-function sourceText({ spec }: Job): string | null {
+function sourceText({ spec }: Job, trans: Translator): string | null {
   const source = spec?.sources?.[0];
   if (!source) return null;
   const end = source.end ?? null;
   const range =
     source.start || end !== null ? ` (${source.start ?? 0} s – ${end === null ? '…' : `${end} s`})` : '';
-  return source.path + range;
+  const others = (spec?.sources.length ?? 1) - 1;
+  return source.path + range + (others > 0 ? ` ${trans._n('and %1 more', 'and %1 more', others)}` : '');
 }
 
 function resultText({ result }: Job, trans: Translator): string | null {

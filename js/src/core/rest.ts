@@ -53,6 +53,11 @@ export class Rest {
     return this.json({ method: 'GET', path: `probe?path=${encodeURIComponent(path)}` });
   }
 
+  /** The JSON Schema of what can be exported. */
+  specSchema<T>(): Promise<T> {
+    return this.json({ method: 'GET', path: 'schema/spec.json' });
+  }
+
   async log(id: string): Promise<string> {
     const reply = await this.ask({ method: 'GET', path: `jobs/${id}/log` });
     return reply.blob ? reply.blob.text() : '';

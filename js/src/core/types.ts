@@ -34,6 +34,8 @@ export interface Spec {
   output: string;
   project?: string | null;
   sources: { path: string; start?: number; end?: number | null; effects?: unknown[] }[];
+  transition?: unknown;
+  effects?: unknown[];
   encoding?: Record<string, unknown>;
 }
 
