@@ -15,6 +15,7 @@ from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.cache import SegmentCache
 from ..media.plan import Plan, make_plan
+from ..media.probe import probe
 from ..media.render import render_segment
 from ..media.still import still
 from ..paths import resolve_source
