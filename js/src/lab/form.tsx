@@ -68,7 +68,13 @@ function Form(props: FormOptions & { close: () => void }) {
   const set = (change: Partial<Fields>) => {
     setTrouble(null);
     if ('output' in change) setNamed(true);
-    setFields(before => ({ ...before, ...change }));
+    // To join, there must be a second one.
+    const more = change.kind === 'concat' && fields.sources.length < 2;
+    setFields(before => ({
+      ...before,
+      ...change,
+      ...(more && { sources: [...before.sources, ''] })
+    }));
   };
 
   useEffect(() => {
