@@ -10,6 +10,7 @@ import anywidget
 import traitlets
 
 from ..errors import InternalError
+from .boxes import keep_panels_of_boxes
 from .client import connect
 from .connection import Connection
 from .relay import Relay
@@ -55,6 +56,7 @@ class ExportPanel(anywidget.AnyWidget):
                 "Install jupyter_export again with pip.",
             )
         super().__init__(**traits)
+        keep_panels_of_boxes(ExportPanel)
         _route_by_page(self.comm)
         self._relay = Relay(self._tell, _server)
         self.on_msg(self._hear)

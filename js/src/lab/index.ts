@@ -11,6 +11,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { core } from '../core/registry';
 import { nameOf, type Job } from '../core/types';
+import { drawBoxes } from './box';
 import { files } from './files';
 import { openForm } from './form';
 import { filmIcon } from './icon';
@@ -181,6 +182,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       { safe: true, mimeTypes: [PANEL_MIME], createRenderer: () => new PanelRenderer(page) },
       RENDERER_RANK
     );
+    drawBoxes(page, app.docRegistry, trans);
   }
 };
 
