@@ -54,6 +54,7 @@ ROUTES: tuple[Route, ...] = (
         h.ActionHandler,
         {"action": ("cancel", "retry", "pause", "resume")},
     ),
+    Route("preview", h.PreviewHandler),
     Route("projects", h.ProjectsHandler),
     Route("probe", h.ProbeHandler),
     Route("hardware", h.HardwareHandler),
