@@ -180,7 +180,7 @@ export function Sources({ fields, many, facts, trouble, videos, trans, set }: So
   const length = facts?.duration && duration(facts.duration);
   return (
     <>
-      <label for="jpx-form-source-0">{many ? trans.__('Videos') : trans.__('Video')}</label>
+      <label class="jpx-Top" for="jpx-form-source-0">{many ? trans.__('Videos') : trans.__('Video')}</label>
       <div class="jpx-Sources">
         {shown.map((path, at) => (
           <div class="jpx-Source" key={at}>
@@ -189,6 +189,7 @@ export function Sources({ fields, many, facts, trouble, videos, trans, set }: So
               aria-label={many ? trans.__('Video %1', at + 1) : undefined}
               value={path}
               required
+              placeholder={trans.__('choose a video, or type its path')}
               list={VIDEOS}
               autocomplete="off"
               onInput={event => {
