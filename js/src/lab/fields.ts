@@ -22,6 +22,7 @@ export interface Fields {
   highlight: string;
   annotation: string;
   text: string;
+  anchor: string;
   /** The other version, for a comparison. */
   other: string;
   layout: string;

@@ -103,6 +103,16 @@ function describe(name: TextField, facts: Facts | null, trans: Translator): Inpu
       };
     case 'text':
       return { label: trans.__('Text'), required: true };
+    case 'anchor':
+      return {
+        label: trans.__('Where'),
+        choices: [
+          ['top_left', trans.__('Top left')],
+          ['top_right', trans.__('Top right')],
+          ['bottom_left', trans.__('Bottom left')],
+          ['bottom_right', trans.__('Bottom right')]
+        ]
+      };
     case 'other':
       return { label: trans.__('Compare with'), required: true, isVideo: true };
     case 'layout':

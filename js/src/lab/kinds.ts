@@ -66,10 +66,15 @@ export const KINDS: Record<Kind, KindOf> = {
     inputs: () => ['shape', 'highlight'],
     build: ({ sources, fields, facts, trans }) => {
       const { width, height } = known(facts, trans);
-      const radius = Math.min(width, height) / 4;
-      const centre = { time: 0, x: width / 2, y: height / 2, radius_x: radius, radius_y: radius };
       const { shape, highlight: effect } = fields;
-      return { sources, effects: [{ type: 'highlight', shape, effect, keyframes: [centre] }] };
+      const radius = Math.min(width, height) / 4;
+      // A circle on the ground lies at somebody's feet, and is seen flat.
+      const region =
+        shape === 'ground'
+          ? { y: height * 0.75, radius_x: radius / 2 }
+          : { y: height / 2, radius_x: radius, radius_y: radius };
+      const keyframes = [{ time: 0, x: width / 2, ...region }];
+      return { sources, effects: [{ type: 'highlight', shape, effect, keyframes }] };
     }
   },
   annotate: {
@@ -77,16 +82,18 @@ export const KINDS: Record<Kind, KindOf> = {
     isRange: true,
     needsFacts: true,
     effect: 'annotation',
-    inputs: ({ annotation }) => (annotation === 'text' ? ['annotation', 'text'] : ['annotation']),
+    inputs: ({ annotation }) =>
+      annotation === 'text' ? ['annotation', 'text', 'anchor'] : ['annotation', 'anchor'],
     build: ({ sources, fields, facts, trans }) => {
-      const { height } = known(facts, trans);
-      const { annotation: kind, text } = fields;
+      const { width, height } = known(facts, trans);
+      const { annotation: kind, text, anchor } = fields;
       if (kind === 'text' && !text) {
         throw new FieldError('text', trans.__('Write the text to be shown.'));
       }
-      const place = { x: height / 24, y: height / 24 };
-      const what = { type: 'annotation', kind, ...place, ...(kind === 'text' && { text }) };
-      return { sources, effects: [what] };
+      const size = Math.max(8, Math.round(Math.min(width, height) / 18));
+      const look = { anchor, size, padding: size / 3, background: '#000000' };
+      const words = kind === 'text' && { text };
+      return { sources, effects: [{ type: 'annotation', kind, ...words, ...look }] };
     }
   },
   compare: {

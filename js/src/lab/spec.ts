@@ -47,6 +47,7 @@ export function defaults(sources: string[], quality: string, notebook: string): 
     highlight: 'outline',
     annotation: 'timecode',
     text: '',
+    anchor: 'bottom_left',
     other: sources[1] ?? '',
     layout: 'side_by_side'
   };
