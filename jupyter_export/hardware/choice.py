@@ -11,6 +11,7 @@ from ..errors import EncoderUnavailable, WorkerLost
 from ..settings import Settings
 from ..spec import Encoding, Quality
 from .encoders import ENCODERS, Encoder, Family, encoder
+from .reasons import NOT_BUILT
 from .report import HardwareReport, load, make_report, store
 
 __all__ = ["Choice", "Encoders", "decide", "ruled_out"]
@@ -152,7 +153,8 @@ def _reason(
     force_cpu: bool,
     refused: dict[str, str],
 ) -> str:
-    failures = [f"{name}: {why}" for name, why in refused.items()]
+    # What this FFmpeg does not even contain stands in nobody's way.
+    failures = [f"{name}: {why}" for name, why in refused.items() if why != NOT_BUILT]
     if encoding.quality is Quality.LOSSLESS:
         causes = ["lossless"]
     elif force_cpu:

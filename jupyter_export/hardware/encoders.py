@@ -22,7 +22,7 @@ nearest in PSNR over real footage, or what the makers give as the equal of it.
   scale is 0–255 (the q index of its specification).
 - VA-API: ``rc_mode=CQP``, the one mode of every driver; the scale of AV1 is 0–255 as well.
 - VideoToolbox: ``flags=+qscale`` with ``global_quality`` = 118 (FF_QP2LAMBDA) times a quality of
-  1 to 100: constant quality, which Apple's own chips have.
+  1 to 100: constant quality, which Apple's own chips have. None of them encodes AV1.
 - FFV1: version 3 with checksums; every frame a keyframe; the number of slices is pinned because
   it is part of the stream.
 
@@ -96,8 +96,8 @@ class Encoder:
 
         None: the frames as they are.
         """
-        deep = [name for name in self.formats if _depth(name) >= bits]
-        return (deep or self.formats[-1:] or [None])[0]
+        deep = (name for name in self.formats if _depth(name) >= bits)
+        return next(deep, self.formats[-1] if self.formats else None)
 
     def serves(self, encoding: Encoding) -> bool:
         """Whether it can give what `encoding` asks for."""

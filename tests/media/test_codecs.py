@@ -29,7 +29,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def export(root: Path, folder: Path, codec: str, encoder: str, suffix: str, **more: Any) -> Exported:
+def export(
+    root: Path, folder: Path, codec: str, encoder: str, suffix: str, **more: Any
+) -> Exported:
     spec = clip_spec("source.mp4", f"o{suffix}", codec=codec, quality="fast")
     return export_here(spec, root, folder, encoder=encoder, segment_seconds=1.0, **more)
 

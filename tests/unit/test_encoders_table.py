@@ -159,9 +159,7 @@ def test_ten_bits_stay_ten_bits_where_the_encoder_has_them_and_are_eight_elsewhe
     fed = {name: options(name, Quality.FAST, bits=10).pix_fmt for name in DECODERS}
     assert fed == {"libx264": "yuv420p", "libx265": "yuv420p10le", "libsvtav1": "yuv420p10le"}
     assert {name for name, entry in ENCODERS.items() if entry.bits == 10} == {
-        name
-        for name, entry in ENCODERS.items()
-        if entry.codec in (Codec.HEVC, Codec.AV1)
+        name for name, entry in ENCODERS.items() if entry.codec in (Codec.HEVC, Codec.AV1)
     }
     for name, entry in ENCODERS.items():
         if name in av.codecs_available:
