@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from ..spec import Quality
 from .encoders import ENCODERS, Encoder, Family, options
-from .reasons import NOT_BUILT, SESSION_LIMIT, explain
+from .reasons import NOT_BUILT, PASSING, explain
 
 __all__ = ["NVDEC", "TORCH"]
 
@@ -62,7 +62,7 @@ def trial(name: str) -> dict[str, Any]:
         "usable": False,
         "reason": reason,
         "detail": "; ".join(said or [failure])[-500:],
-        "lasting": reason != SESSION_LIMIT,
+        "lasting": reason not in PASSING,
     }
 
 
