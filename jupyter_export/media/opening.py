@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import re
+import tempfile
 from collections.abc import Iterator
 
 import av
-import av.logging
 from av.video.codeccontext import VideoCodecContext
 
 from ..errors import EncoderBusy, EncoderFailed, ExportError, InternalError
@@ -19,6 +21,8 @@ __all__ = ["failed", "open_encoder"]
 
 log = logging.getLogger(__name__)
 
+_ADDRESS = re.compile(r"^\[\S+ @ 0x[0-9a-f]+\] ", re.MULTILINE)
+
 
 def open_encoder(context: VideoCodecContext, encoder: EncoderRecipe) -> None:
     """Open `context`, which has been set up for `encoder`.
@@ -28,7 +32,7 @@ def open_encoder(context: VideoCodecContext, encoder: EncoderRecipe) -> None:
         EncoderFailed: the device or its driver failed, or cannot do this.
         InternalError: the encoder refuses what we ask of it; the log has all of it.
     """
-    lines: list[tuple[int, str]] = []
+    lines: list[str] = []
     try:
         with _listening(lines) if encoder.hardware else contextlib.nullcontext():
             context.open()
@@ -50,13 +54,12 @@ def _told(
     context: VideoCodecContext,
     encoder: EncoderRecipe,
     error: Exception,
-    lines: list[tuple[int, str]],
+    lines: list[str],
 ) -> ExportError:
     name = encoder.name
     invalid = isinstance(error, (av.ArgumentError, ValueError))
-    said = "; ".join(text for level, text in lines if level <= av.logging.ERROR)
-    heard = [*(text for _, text in lines), str(error)]
-    trouble, reason = judge(row(name).family, heard, invalid=invalid)
+    said = "; ".join(lines)
+    trouble, reason = judge(row(name).family, [*lines, str(error)], invalid=invalid)
     # Every figure that went in: whoever reads the job's log needs no second try.
     log.error(
         "encoder=%s action=open trouble=%s error=%s options=%s size=%dx%d format=%s base=%s "
@@ -94,23 +97,24 @@ def _told(
 
 
 @contextlib.contextmanager
-def _listening(lines: list[tuple[int, str]]) -> Iterator[None]:
-    """Collect what FFmpeg says in this thread: only its words tell why a device refuses.
+def _listening(lines: list[str]) -> Iterator[None]:
+    """Collect what FFmpeg and the driver write meanwhile: only their words tell why one refuses.
 
-    Not for longer than an opening: with PyAV's callback each line takes the interpreter's lock,
-    and a decoder's thread that waits for it may be waited for.
+    They go to descriptor 2, where a worker leads them, and from here on to where it led before.
+    PyAV's own way of hearing them would take the interpreter's lock in a decoder's thread, for
+    which whoever holds that lock may be waiting.
     """
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.VERBOSE)
-    try:
-        with av.logging.Capture(local=True) as said:
-            try:
-                yield
-            finally:
-                lines += [(level, " ".join(text.split())) for level, _, text in said]
-    finally:
-        if before is None:
-            av.logging.restore_default_callback()
-            av.logging.set_libav_level(av.logging.WARNING)  # as in every worker
-        else:
-            av.logging.set_level(before)
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            said = file.read()
+            with contextlib.suppress(OSError):
+                os.write(2, said)
+            text = _ADDRESS.sub("", said.decode(errors="replace"))
+            lines += [line.strip() for line in text.splitlines() if line.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +15,7 @@ from jupyter_export.hardware.encoders import ENCODERS, Family
 from jupyter_export.hardware.machine import Gpu
 from jupyter_export.hardware.probe import EncoderResult
 from jupyter_export.hardware.pytorch import Torch
-from jupyter_export.hardware.reasons import explain
+from jupyter_export.hardware.reasons import NOT_BUILT, Trouble, explain, judge, with_models
 from jupyter_export.hardware.report import HardwareReport
 from jupyter_export.settings import Settings
 from jupyter_export.spec import Encoding, Quality
@@ -257,6 +258,54 @@ def test_a_drivers_log_becomes_a_reason_in_plain_words(
     family: str, log: list[str], reason: str
 ) -> None:
     assert explain(Family(family), log) == reason
+
+
+@pytest.mark.parametrize(
+    ("models", "reason"),
+    [
+        (["NVIDIA H200"] * 8, "no NVENC on this GPU (H200): data-centre GPUs have none"),
+        (
+            ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 PCIe"],
+            "no NVENC on this GPU (A100-SXM4-80GB, H100 PCIe): data-centre GPUs have none",
+        ),
+        (["NVIDIA GeForce MX450"], "no NVENC on this GPU (GeForce MX450)"),
+        (["NVIDIA H200", "Tesla T4"], "no NVENC on this GPU (H200, Tesla T4)"),
+        ([], "no NVENC on this GPU"),
+    ],
+)
+def test_a_gpu_without_encoder_is_named(models: list[str], reason: str) -> None:
+    assert with_models(explain(Family.NVENC, ["unsupported device (2)"]), models) == reason
+    assert with_models(NO_DRIVER, models) == NO_DRIVER
+
+
+@pytest.mark.parametrize(
+    ("log", "invalid", "trouble"),
+    [
+        (["OpenEncodeSessionEx failed: out of memory (10)"], False, Trouble.BUSY),
+        (["-> CUDA_ERROR_OUT_OF_MEMORY: out of memory"], False, Trouble.BUSY),
+        (["-> CUDA_ERROR_NO_DEVICE: no device", "Invalid argument"], True, Trouble.DEVICE),
+        (["Width 8192 exceeds 4096", "No capable devices found"], False, Trouble.DEVICE),
+        (["a driver's own words"], False, Trouble.DEVICE),
+        (["InitializeEncoder failed: invalid param (8)"], True, Trouble.REQUEST),
+    ],
+)
+def test_a_failure_is_put_down_to_the_crowd_the_device_or_ourselves(
+    log: list[str], invalid: bool, trouble: Trouble
+) -> None:
+    assert judge(Family.NVENC, log, invalid=invalid)[0] is trouble
+    assert judge(Family.SOFTWARE, ["anything"], invalid=False)[0] is Trouble.REQUEST
+
+
+def test_what_ffmpeg_does_not_contain_is_no_part_of_a_jobs_story() -> None:
+    bare = report("libx264")
+    results = tuple(
+        replace(result, reason=NOT_BUILT) if "vaapi" in result.name else result
+        for result in bare.encoders
+    )
+    reason = decide(
+        Encoding(), replace(bare, encoders=results), ("qsv", "vaapi", "software"), False
+    ).reason
+    assert reason == "libx264 (software): h264_qsv: n/a"
 
 
 def test_the_doctor_names_every_encoder_gpu_and_version_with_its_reason() -> None:
