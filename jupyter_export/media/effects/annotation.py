@@ -1,0 +1,166 @@
+"""Annotations: labels, boxes and arrows, keyframed or fixed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import SpecError
+from ...spec.annotation import AnnotationBase, Arrow, ArrowKeyframe, Box, BoxKeyframe, Label
+from ..path import Path
+from . import fonts, shapes
+from .base import Effect, Picture
+from .blend import Stencil
+from .colour import parse_color
+from .drawing import Canvas, Drawing
+from .keyframes import Keyed, clipped_span, in_span
+from .label import label_drawing, label_params, label_path
+
+__all__ = ["AnnotationEffect"]
+
+
+class AnnotationEffect(Effect[AnnotationBase]):
+    """Texts, boxes, arrows and times; see `jupyter_export.spec.annotation`."""
+
+    model = AnnotationBase
+
+    def check(self, effect: AnnotationBase, picture: Picture, field: str) -> None:
+        """A label's font must be installed.
+
+        Raises:
+            SpecError: it is not.
+        """
+        if isinstance(effect, Label) and fonts.find(effect.font) is None:
+            near = fonts.similar(effect.font)
+            raise SpecError(
+                f"There is no font {effect.font!r} where the video is rendered.",
+                f"Use sans{' or ' + ', '.join(near) if near else ''}, or install it there.",
+                field=f"{field}.font",
+            )
+
+    def span(self, effect: AnnotationBase) -> tuple[float, float]:
+        """From its start to its end."""
+        return clipped_span(effect.start, effect.end)
+
+    def resolve(
+        self, effect: AnnotationBase, start: float, end: float, picture: Picture
+    ) -> dict[str, Any] | None:
+        """What it looks like, and the part of its path that shows."""
+        path = _path(effect, picture)
+        keyed = Keyed.within(path, effect.start, effect.end, start, end)
+        if keyed is None or keyed.always(lambda point: point[-1] <= 0):
+            return None
+        params: dict[str, Any] = {"kind": getattr(effect, "kind"), **keyed.params()}  # noqa: B009
+        if isinstance(effect, Label):
+            return params | label_params(effect)
+        return params | _look(effect)
+
+    def make(self, params: dict[str, Any], picture: Picture) -> Drawing:
+        """The drawing of one annotation."""
+        if params["kind"] == "box":
+            return _Box(params)
+        if params["kind"] == "arrow":
+            return _Arrow(params)
+        return label_drawing(params)
+
+
+def _path(effect: AnnotationBase, picture: Picture) -> Path:
+    """Geometry over time, with the opacity last."""
+    if isinstance(effect, Label):
+        return label_path(effect, picture)
+    assert isinstance(effect, Box | Arrow)
+    keys: tuple[BoxKeyframe | ArrowKeyframe, ...] = effect.keyframes
+    if not keys:
+        model = BoxKeyframe if isinstance(effect, Box) else ArrowKeyframe
+        names = model.model_fields.keys() - {"time", "opacity"}
+        keys = (model(time=0, **{name: getattr(effect, name) for name in names}),)
+    points = []
+    for key in keys:
+        opacity = effect.opacity if key.opacity is None else key.opacity
+        if isinstance(key, BoxKeyframe):
+            points.append((key.x, key.y, key.width, key.height, opacity))
+        else:
+            points.append((key.from_x, key.from_y, key.x, key.y, opacity))
+    return Path(tuple(k.time for k in keys), tuple(points), effect.interpolation)
+
+
+def _look(effect: AnnotationBase) -> dict[str, Any]:
+    if isinstance(effect, Box):
+        look: dict[str, Any] = {"corner_radius": effect.corner_radius}
+        if effect.stroke_width:
+            look |= {"stroke_width": effect.stroke_width, "color": effect.color}
+        if effect.fill is not None:
+            look |= {"fill": effect.fill, "fill_opacity": effect.fill_opacity}
+        return look
+    assert isinstance(effect, Arrow)
+    head = 4 * effect.stroke_width if effect.head is None else effect.head
+    look = {"stroke_width": effect.stroke_width, "color": effect.color, "head": head}
+    if effect.outline:
+        look |= {"outline": effect.outline, "outline_color": effect.outline_color}
+    return look
+
+
+class _Shape(Drawing):
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.keyed = Keyed.of(params)
+
+    def shows(self, time: float) -> bool:
+        return in_span(time, self.keyed.start, self.keyed.end)
+
+
+class _Box(_Shape):
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        self.radius: float = params["corner_radius"]
+        self.width: float = params.get("stroke_width", 0.0)
+        self.color = parse_color(params.get("color", "#000000"))
+        self.fill = parse_color(params["fill"]) if "fill" in params else None
+        self.fill_opacity: float = params.get("fill_opacity", 0.0)
+        self._inside = Stencil(shapes.box)
+        self._outline = Stencil(shapes.box_outline)
+
+    def draw(self, canvas: Canvas, time: float) -> None:
+        x, y, width, height, opacity = self.keyed.at(time)
+        half_x, half_y = max(width, 1.0) / 2, max(height, 1.0) / 2
+        opacity = min(max(opacity, 0.0), 1.0)
+        middle = x + width / 2, y + height / 2
+        reach = self.width / 2 + 2
+        box = (
+            middle[0] - half_x - reach,
+            middle[1] - half_y - reach,
+            middle[0] + half_x + reach,
+            middle[1] + half_y + reach,
+        )
+        geometry = (*middle, half_x, half_y, self.radius)
+        if self.fill is not None:
+            self._inside.fill(canvas, box, geometry, self.fill, opacity * self.fill_opacity)
+        if self.width:
+            outline = (*geometry, self.width)
+            self._outline.fill(canvas, box, outline, self.color, opacity)
+
+
+class _Arrow(_Shape):
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        self.width: float = params["stroke_width"]
+        self.head: float = params["head"]
+        self.color = parse_color(params["color"])
+        self.rim: float = params.get("outline", 0.0)
+        self.rim_color = parse_color(params.get("outline_color", "#000000"))
+        self._body = Stencil(shapes.arrow)
+        self._rim = Stencil(shapes.arrow)
+
+    def draw(self, canvas: Canvas, time: float) -> None:
+        from_x, from_y, x, y, opacity = self.keyed.at(time)
+        opacity = min(max(opacity, 0.0), 1.0)
+        # The rim meets at the tip in a point: it reaches √5 times as far there.
+        reach = max(self.width, self.head) / 2 + 2.3 * self.rim + 2
+        box = (
+            min(x, from_x) - reach,
+            min(y, from_y) - reach,
+            max(x, from_x) + reach,
+            max(y, from_y) + reach,
+        )
+        geometry = (from_x, from_y, x, y, self.width, self.head)
+        if self.rim:
+            self._rim.fill(canvas, box, (*geometry, self.rim), self.rim_color, opacity)
+        self._body.fill(canvas, box, (*geometry, 0.0), self.color, opacity)

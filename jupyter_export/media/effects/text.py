@@ -1,0 +1,286 @@
+"""Set text: choose fonts letter by letter, order what runs right to left, draw it once.
+
+Shaping and the order of letters within a run are Raqm's (HarfBuzz, FriBidi), which Pillow's
+wheels bring along; without it, scripts that need shaping come out unshaped.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import groupby
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont, features
+
+from . import fonts
+from .colour import parse_color
+from .fonts import Font
+
+__all__ = ["Block", "Style", "clusters", "fonts_of", "runs"]
+
+Pixels = npt.NDArray[np.uint8]
+_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI = "\u200d", "\ufe0e", "\ufe0f"
+_RTL = {"R", "AL"}
+_NUMBERS = {"EN", "AN"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How letters look."""
+
+    font: Font
+    size: float
+    """Pixels to the em."""
+    color: str
+    outline: float = 0.0
+    """Width of the rim, in pixels."""
+    outline_color: str = "#000000"
+    align: str = "left"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Letters of one font that run in one direction."""
+
+    text: str
+    font: Font
+    right_to_left: bool
+
+
+def clusters(text: str) -> Iterator[str]:
+    """The text in what readers see as one character each (a simplification of UAX #29): marks
+    and modifiers stay with their base, joined emoji and flags together."""
+    cluster = ""
+    for character in text:
+        flags = sum(_is_regional(c) for c in cluster)
+        extends = (
+            unicodedata.category(character).startswith("M")
+            or character in (_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI)
+            or "\U0001f3fb" <= character <= "\U0001f3ff"
+            or "\U000e0020" <= character <= "\U000e007f"
+            or cluster.endswith(_JOINER)
+            or (_is_regional(character) and flags == 1)
+        )
+        if cluster and not extends:
+            yield cluster
+            cluster = ""
+        cluster += character
+    if cluster:
+        yield cluster
+
+
+def runs(line: str, preferred: Font) -> list[Run]:
+    """The runs of a line as they stand from left to right (after UAX #9, for whole runs)."""
+    parts = list(clusters(line))
+    base = next((d for d in map(_direction, parts) if d is not None), False)
+    levels = _levels(parts, base)
+    chosen: list[Font] = []
+    for part in parts:
+        # A space keeps to the word before it, so that words are not set in pieces.
+        if part.isspace() and chosen and chosen[-1].has(part):
+            chosen.append(chosen[-1])
+        else:
+            chosen.append(_font_for(part, preferred))
+    grouped = groupby(
+        zip(parts, chosen, levels, strict=True), lambda item: (item[1], item[2])
+    )
+    ordered = [
+        (level, Run("".join(part for part, _, _ in items), font, level % 2 == 1))
+        for (font, level), items in grouped
+    ]
+    for lowest in range(max((level for level, _ in ordered), default=0), 0, -1):
+        reordered: list[tuple[int, Run]] = []
+        for inside, group in groupby(ordered, lambda item: item[0] >= lowest):
+            reordered += reversed(list(group)) if inside else group
+        ordered = reordered
+    return [run for _, run in ordered]
+
+
+def fonts_of(text: str, preferred: Font) -> list[Font]:
+    """All fonts that the text is drawn with, sorted."""
+    used = {run.font for line in text.split("\n") for run in runs(line, preferred)}
+    return sorted(used | {preferred}, key=lambda font: (font.name, font.path))
+
+
+class Block:
+    """Text of one or several lines, set."""
+
+    def __init__(self, text: str, style: Style) -> None:
+        self.style = style
+        self._lines = [runs(line, style.font) for line in text.split("\n")]
+        self._rim = ceil(style.outline)
+
+    @cached_property
+    def line_height(self) -> float:
+        """Pixels from one baseline to the next."""
+        return sum(self._metrics)
+
+    @cached_property
+    def width(self) -> float:
+        """Of the longest line, in pixels."""
+        return max((self._length(line) for line in self._lines), default=0.0)
+
+    @property
+    def height(self) -> float:
+        """Of all lines, in pixels."""
+        return self.line_height * len(self._lines)
+
+    def draw(self, left: float, top: float, width: int, height: int) -> Pixels:
+        """The text on nothing: (height, width, 4), colours multiplied by alpha.
+
+        `left` and `top` is where the block begins.
+        """
+        # Pillow mixes ink into transparent black with the letters' coverage, also into alpha:
+        # what comes out is multiplied by alpha.
+        image = Image.new("RGBA", (width, height))
+        ink = ImageDraw.Draw(image)
+        ascent = self._metrics[0]
+        for i, line in enumerate(self._lines):
+            spare = self.width - self._length(line)
+            x = left + {"left": 0.0, "center": spare / 2, "right": spare}[self.style.align]
+            baseline = top + ascent + i * self.line_height
+            for run in line:
+                self._draw_run(image, ink, run, x, baseline)
+                x += _length(run, self.style.size)
+        return np.asarray(image)
+
+    @cached_property
+    def _metrics(self) -> tuple[int, int]:
+        font, scale = _face(self.style.font, self.style.size)
+        ascent, descent = font.getmetrics()
+        return round(ascent * scale), round(descent * scale)
+
+    def _length(self, line: list[Run]) -> float:
+        return sum(_length(run, self.style.size) for run in line)
+
+    def _draw_run(
+        self, image: Image.Image, ink: ImageDraw.ImageDraw, run: Run, x: float, baseline: float
+    ) -> None:
+        font, scale = _face(run.font, self.style.size)
+        style = self.style
+        if scale == 1:
+            ink.text(
+                (x, baseline),
+                run.text,
+                _ink(style.color),
+                font,
+                anchor="ls",
+                direction=_raqm_direction(run),
+                stroke_width=style.outline,
+                stroke_fill=_ink(style.outline_color) if style.outline else None,
+                embedded_color=run.font.is_emoji,
+            )
+            return
+        # A font of bitmaps in one size: drawn in that size, then made smaller.
+        box = font.getbbox(run.text, anchor="ls", direction=_raqm_direction(run))
+        large = Image.new("RGBA", (ceil(box[2]) + 2, ceil(box[3] - box[1]) + 2))
+        ImageDraw.Draw(large).text(
+            (0, -box[1]),
+            run.text,
+            _ink(style.color),
+            font,
+            anchor="ls",
+            direction=_raqm_direction(run),
+            embedded_color=True,
+        )
+        size = max(1, round(large.width * scale)), max(1, round(large.height * scale))
+        small = np.asarray(_resized(large, size))
+        _over(image, small, round(x), round(baseline + box[1] * scale))
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    # Band by band: Pillow would multiply RGBA by alpha once more.
+    bands = [band.resize(size, Image.Resampling.BOX) for band in image.split()]
+    return Image.merge("RGBA", bands)
+
+
+def _over(image: Image.Image, pixels: Pixels, x: int, y: int) -> None:
+    height, width = pixels.shape[:2]
+    under = np.asarray(image.crop((x, y, x + width, y + height))).astype(np.float32)
+    mixed = pixels + under * (1 - pixels[..., 3:].astype(np.float32) / 255)
+    image.paste(Image.fromarray(np.rint(mixed).astype(np.uint8)), (x, y))
+
+
+def _ink(color: str) -> tuple[int, int, int, int]:
+    red, green, blue = parse_color(color)
+    return int(red), int(green), int(blue), 255
+
+
+@cache
+def _face(font: Font, size: float) -> tuple[ImageFont.FreeTypeFont, float]:
+    """The font in that size, or a font of bitmaps in one of its own and how to scale it."""
+    try:
+        return font.load(size), 1.0
+    except OSError:
+        for own in (109, 136, 128, 160, 96, 64, 32):
+            try:
+                return font.load(own), size / own
+            except OSError:
+                continue
+        raise
+
+
+def _length(run: Run, size: float) -> float:
+    font, scale = _face(run.font, size)
+    return font.getlength(run.text, direction=_raqm_direction(run)) * scale
+
+
+@cache
+def _has_raqm() -> bool:
+    return bool(features.check("raqm"))
+
+
+def _raqm_direction(run: Run) -> str | None:
+    if not _has_raqm():
+        return None
+    return "rtl" if run.right_to_left else "ltr"
+
+
+def _font_for(cluster: str, preferred: Font) -> Font:
+    invisible = (_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI)
+    needed = "".join(c for c in cluster if c not in invisible and c.isprintable())
+    emoji = _SELECTOR_TEXT not in cluster and (
+        _SELECTOR_EMOJI in cluster
+        or any("\U0001f000" <= c <= "\U0001faff" for c in cluster)
+    )
+    return fonts.best(needed, preferred, emoji=emoji)
+
+
+def _is_regional(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def _direction(cluster: str) -> bool | None:
+    """True for right to left, False for left to right, None if it goes with its neighbours."""
+    kind = unicodedata.bidirectional(cluster[0])
+    return True if kind in _RTL else False if kind == "L" else None
+
+
+def _levels(parts: list[str], base: bool) -> list[int]:
+    """The embedding level of each cluster: odd runs right to left (rules W1–W7, N1–N2, I1–I2 of
+    UAX #9 for text without explicit embeddings)."""
+    strong: list[bool | None] = [_direction(part) for part in parts]
+    numbers = [unicodedata.bidirectional(part[0]) in _NUMBERS for part in parts]
+    levels: list[int] = []
+    before = base
+    for i, own in enumerate(strong):
+        if own is not None:
+            before = own
+        if numbers[i]:
+            levels.append(2 if before or base else 0)
+        elif own is None:
+            after = next(
+                (True if numbers[j] and before else strong[j] for j in range(i + 1, len(parts))
+                 if strong[j] is not None or (numbers[j] and before)),
+                base,
+            )
+            direction = before if before == after else base
+            levels.append(int(direction) if not base else (1 if direction else 2))
+        else:
+            levels.append(int(own) if not base else (1 if own else 2))
+    return levels
