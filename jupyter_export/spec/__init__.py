@@ -1,7 +1,7 @@
 """What a user asks for, as pydantic models: the spec of an export and everything in it."""
 
 from .build import clip, framing
-from .effects import Crop, CropKeyframe, Rotate, Upscale
+from .effects import Crop, CropKeyframe, Effect, Rotate, Upscale
 from .export import (
     OUTPUT_SUFFIXES,
     Codec,
@@ -23,6 +23,7 @@ __all__ = [
     "Compare",
     "Crop",
     "CropKeyframe",
+    "Effect",
     "Encoding",
     "ExportSpec",
     "Kind",

@@ -6,7 +6,7 @@ import logging
 from functools import reduce
 from importlib.metadata import entry_points
 from operator import or_
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -109,5 +109,8 @@ def _plugins() -> tuple[type[Model], ...]:
 EFFECTS: tuple[Any, ...] = (Crop, Rotate, Upscale, Highlight, Annotation, *_plugins())
 """The model of every effect on a picture."""
 
-Effect = Annotated[reduce(or_, EFFECTS), Field(discriminator="type")]
-"""Any of `EFFECTS`."""
+if TYPE_CHECKING:
+    Effect = Crop | Rotate | Upscale
+else:
+    Effect = Annotated[reduce(or_, EFFECTS), Field(discriminator="type")]
+    """Any of `EFFECTS`."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import reduce
 from operator import or_
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -137,7 +137,10 @@ class Compare(Model):
     layout: Literal["before_then_after", "side_by_side", "wipe"] = "side_by_side"
 
 
-OutputEffect = Annotated[reduce(or_, (*EFFECTS, Compare)), Field(discriminator="type")]
+if TYPE_CHECKING:
+    OutputEffect = Effect | Compare
+else:
+    OutputEffect = Annotated[reduce(or_, (*EFFECTS, Compare)), Field(discriminator="type")]
 
 
 class Encoding(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,7 +65,7 @@ def require_growing(times: list[float], field: str = "keyframes") -> None:
     Raises:
         ValueError: a time is not after the one before.
     """
-    for before, after in zip(times, times[1:], strict=False):
+    for before, after in pairwise(times):
         if after <= before:
             raise ValueError(
                 f"{field}: times must grow, but {after:g} s follows {before:g} s; "

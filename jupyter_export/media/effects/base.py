@@ -68,12 +68,15 @@ class Effect(ABC, Generic[Spec]):
     version: ClassVar[int] = 1
     """Raised whenever the same parameters give other pixels: part of every segment's hash."""
 
+    segment_seconds: ClassVar[float] = math.inf
+    """Segments with a slow effect are at most so long, so that little work is ever lost."""
+
     @classmethod
     def type(cls) -> str:
         """The word for it in a spec."""
         return str(cls.model.model_fields["type"].default)
 
-    def check(self, effect: Spec, picture: Picture, field: str) -> None:  # noqa: B027 -- optional
+    def check(self, effect: Spec, picture: Picture, field: str) -> None:
         """Refuse what cannot be done to `picture`; `field` is the effect's place in the spec.
 
         Raises:
