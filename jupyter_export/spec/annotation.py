@@ -146,7 +146,9 @@ class Timecode(Label):
     """The running time of the effect's clock: of the source inside a source, else of the output."""
 
     kind: Literal["timecode"] = "timecode"
-    format: Literal["hh:mm:ss.mmm", "hh:mm:ss:ff", "hh:mm:ss", "mm:ss.mmm", "mm:ss"] = "hh:mm:ss.mmm"
+    format: Literal["hh:mm:ss.mmm", "hh:mm:ss:ff", "hh:mm:ss", "mm:ss.mmm", "mm:ss"] = (
+        "hh:mm:ss.mmm"
+    )
     rate: Rate | None = Field(
         default=None, description="frames per second of hh:mm:ss:ff; no frame number is dropped"
     )
@@ -246,7 +248,5 @@ class Arrow(AnnotationBase):
         return self
 
 
-Annotation = Annotated[
-    Text | Box | Arrow | Timecode | FrameNumber, Field(discriminator="kind")
-]
+Annotation = Annotated[Text | Box | Arrow | Timecode | FrameNumber, Field(discriminator="kind")]
 """Any annotation, told apart by `kind`."""

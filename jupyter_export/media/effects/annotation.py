@@ -15,7 +15,7 @@ from .drawing import Canvas, Drawing
 from .keyframes import Keyed, clipped_span, in_span
 from .label import label_drawing, label_params, label_path
 
-__all__ = ["AnnotationEffect"]
+__all__ = ["EFFECT", "AnnotationEffect"]
 
 
 class AnnotationEffect(Effect[AnnotationBase]):
@@ -132,10 +132,10 @@ class _Box(_Shape):
         )
         geometry = (*middle, half_x, half_y, self.radius)
         if self.fill is not None:
-            self._inside.fill(canvas, box, geometry, self.fill, opacity * self.fill_opacity)
+            self._inside.fill(canvas, [box], geometry, self.fill, opacity * self.fill_opacity)
         if self.width:
             outline = (*geometry, self.width)
-            self._outline.fill(canvas, box, outline, self.color, opacity)
+            self._outline.fill(canvas, [box], outline, self.color, opacity)
 
 
 class _Arrow(_Shape):
@@ -162,5 +162,8 @@ class _Arrow(_Shape):
         )
         geometry = (from_x, from_y, x, y, self.width, self.head)
         if self.rim:
-            self._rim.fill(canvas, box, (*geometry, self.rim), self.rim_color, opacity)
-        self._body.fill(canvas, box, (*geometry, 0.0), self.color, opacity)
+            self._rim.fill(canvas, [box], (*geometry, self.rim), self.rim_color, opacity)
+        self._body.fill(canvas, [box], (*geometry, 0.0), self.color, opacity)
+
+
+EFFECT = AnnotationEffect()

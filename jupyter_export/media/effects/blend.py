@@ -7,19 +7,18 @@ without the GIL.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import floor
 
 import numpy as np
 import numpy.typing as npt
 
 from .colour import Palette
-from .drawing import Canvas, Floats, Samples
+from .drawing import Box, Canvas, Floats, Samples
 
 __all__ = ["Patch", "Stencil", "lay"]
 
 Weights = npt.NDArray[np.uint16]
-Box = tuple[float, float, float, float]
 
 _KEPT = 32
 # Patches lie on a grid of sixteenths of a pixel, so that slow ones are found again: off by at
@@ -50,14 +49,15 @@ class Stencil:
     def fill(
         self,
         canvas: Canvas,
-        box: Box,
+        boxes: Sequence[Box],
         geometry: tuple[float, ...],
         rgb: tuple[float, float, float],
         opacity: float,
     ) -> None:
-        """Lay the colour over the shape, which lies within `box`: left, top, right, bottom."""
-        windows = list(canvas.windows(*box))
-        key = box, geometry, opacity, [w.rows.shape for w in windows]
+        """Lay the colour over the shape, which lies within `boxes` (left, top, right, bottom)
+        that meet, if they do, at even pixels."""
+        windows = [window for box in boxes for window in canvas.windows(*box)]
+        key = geometry, opacity, [w.rows.shape for w in windows]
         if key != self._key:
             self._alphas = [
                 np.rint(
@@ -79,13 +79,14 @@ class Patch:
 
     def __init__(self, rgba: npt.NDArray[np.uint8]) -> None:
         """`rgba` is (height, width, 4), the colours multiplied by alpha."""
-        self.height, self.width = rgba.shape[:2]
-        self._rgba = rgba.astype(np.float32)
+        # The outermost pixels stay empty, so that moved ones need no wider arrays.
+        self._rgba = np.pad(rgba, ((1, 1), (1, 1), (0, 0)))
+        self._samples: tuple[Palette, Floats] | None = None
         self._kept: OrderedDict[object, list[tuple[int, int, Weights, Weights]]] = OrderedDict()
 
     def draw(self, canvas: Canvas, left: float, top: float, opacity: float = 1.0) -> None:
         """Lay it over the canvas with its top left corner at `left`, `top`."""
-        x, y = round(left * _GRID), round(top * _GRID)
+        x, y = round((left - 1) * _GRID), round((top - 1) * _GRID)
         # Chroma samples stand on every second pixel: what is kept serves all even distances.
         even_x, even_y = x // (2 * _GRID) * 2, y // (2 * _GRID) * 2
         phase = x - even_x * _GRID, y - even_y * _GRID
@@ -105,55 +106,69 @@ class Patch:
         self, palette: Palette, across: int, down: int, x: float, y: float, opacity: float
     ) -> list[tuple[int, int, Weights, Weights]]:
         """For each plane where it begins, what is kept of the frame, and what is added."""
+        if self._samples is None or self._samples[0] != palette:
+            self._samples = palette, _multiplied(self._rgba, palette)
         dx, dy = floor(x), floor(y)
-        moved = _moved(self._rgba, x - dx, y - dy)
-        alpha = moved[..., 3] * np.float32(opacity / 255)
-        colours = moved[..., :3] @ palette.matrix.T * np.float32(opacity)
-        colours += alpha[..., None] * palette.offset
-        layers = [(dx, dy, *_weights(alpha, colours[..., 0]))]
-        chroma = np.dstack((alpha, colours[..., 1:]))
-        chroma, dx, dy = _subsampled(chroma, across, down, dx, dy)
-        for i in (1, 2):
-            layers.append((dx, dy, *_weights(chroma[..., 0], chroma[..., i])))
-        return layers
+        moved = _moved(self._samples[1] * np.float32(256 * opacity), x - dx, y - dy)
+        chroma, chroma_x, chroma_y = _subsampled(moved[[0, 2, 3]], across, down, dx, dy)
+        return [
+            (dx, dy, *_weights(moved[0], moved[1])),
+            (chroma_x, chroma_y, *_weights(chroma[0], chroma[1])),
+            (chroma_x, chroma_y, *_weights(chroma[0], chroma[2])),
+        ]
 
 
-def _moved(pixels: Floats, x: float, y: float) -> Floats:
-    """Moved right and down by less than a pixel, linearly; one column and row larger."""
-    padded = np.pad(pixels, ((0, int(y > 0)), (0, int(x > 0)), (0, 0)))
+def _multiplied(rgba: npt.NDArray[np.uint8], palette: Palette) -> Floats:
+    """(4, height, width): alpha, 0 to 1, and the samples Y, Cb, Cr multiplied by it."""
+    pixels = np.moveaxis(rgba.astype(np.float32), 2, 0)
+    alpha = pixels[3] * np.float32(1 / 255)
+    samples = np.tensordot(palette.matrix, pixels[:3], 1)
+    samples += palette.offset[:, None, None] * alpha
+    return np.concatenate((alpha[None], samples)).astype(np.float32)
+
+
+def _moved(planes: Floats, x: float, y: float) -> Floats:
+    """Moved right and down by less than a pixel, linearly; the outermost pixels are empty."""
     if x:
-        padded[:, 1:] = padded[:, 1:] * np.float32(1 - x) + padded[:, :-1] * np.float32(x)
-        padded[:, 0] *= np.float32(1 - x)
+        step = planes[:, :, :-1] - planes[:, :, 1:]
+        step *= np.float32(x)
+        planes[:, :, 1:] += step
     if y:
-        padded[1:] = padded[1:] * np.float32(1 - y) + padded[:-1] * np.float32(y)
-        padded[0] *= np.float32(1 - y)
-    return padded
+        step = planes[:, :-1] - planes[:, 1:]
+        step *= np.float32(y)
+        planes[:, 1:] += step
+    return planes
 
 
-def _subsampled(
-    pixels: Floats, across: int, down: int, x: int, y: int
-) -> tuple[Floats, int, int]:
-    """At the chroma samples, sited left, with where they begin; `x`, `y` is where `pixels` do."""
-    if across == 2:
-        before = x % 2 + 2
-        after = (before + pixels.shape[1]) % 2 + 2
-        pixels = np.pad(pixels, ((0, 0), (before, after), (0, 0)))
-        x = (x - before) // 2 + 1
-        pixels = pixels[:, 2:-1:2] / 2 + pixels[:, 1:-2:2] / 4 + pixels[:, 3::2] / 4
+def _subsampled(planes: Floats, across: int, down: int, x: int, y: int) -> tuple[Floats, int, int]:
+    """At the chroma samples, sited left, with where they begin; `x`, `y` is where `planes` do."""
     if down == 2:
         before = y % 2
-        after = (before + pixels.shape[0]) % 2
-        pixels = np.pad(pixels, ((before, after), (0, 0), (0, 0)))
+        after = (before + planes.shape[1]) % 2
+        planes = np.pad(planes, ((0, 0), (before, after), (0, 0)))
         y = (y - before) // 2
-        pixels = (pixels[::2] + pixels[1::2]) / 2
-    return pixels, x, y
+        planes = planes[:, ::2] + planes[:, 1::2]
+        planes *= np.float32(0.5)
+    if across == 2:
+        before = x % 2 + 1
+        after = (before + planes.shape[2]) % 2 + 1
+        planes = np.pad(planes, ((0, 0), (0, 0), (before, after)))
+        # Sample j is at the second of the three columns around it.
+        x = (x - before + 1) // 2
+        middle = planes[:, :, 1:-1:2] * np.float32(0.5)
+        sides = planes[:, :, 0:-2:2] + planes[:, :, 2::2]
+        sides *= np.float32(0.25)
+        middle += sides
+        planes = middle
+    return planes, x, y
 
 
 def _weights(alpha: Floats, colour: Floats) -> tuple[Weights, Weights]:
-    keep = 256 - np.rint(alpha * 256)
+    """For alpha and colours times 256."""
+    keep = np.float32(256) - np.rint(alpha)
     # The sum with 255 times what is kept must stay within 16 bits.
-    add = np.clip(np.rint(colour * 256) + 128, 0, 65535 - 255 * keep)
-    return keep.astype(np.uint16), add.astype(np.uint16)
+    add = np.minimum(np.rint(colour) + np.float32(128), 65535 - 255 * keep)
+    return keep.astype(np.uint16), np.maximum(add, 0).astype(np.uint16)
 
 
 def _lay_at(rows: Samples, x: int, y: int, keep: Weights, add: Weights) -> None:

@@ -23,11 +23,14 @@ from .base import PLANAR_8BIT, Step
 from .colour import Palette
 from .filters import Filters
 
-__all__ = ["Canvas", "Drawing", "Window", "joined"]
+__all__ = ["Box", "Canvas", "Drawing", "Window", "joined"]
 
 Samples = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
 
+_BAND = 32768
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Window:
     """(height,), pixels from its top edge."""
     footprint: float
     """Width of a sample in pixels: the width of an anti-aliased edge."""
+
+    def meets(self, box: Box) -> bool:
+        """Whether a box of the picture has samples of this window."""
+        left, top, right, bottom = box
+        across = bool(self.xs[0] <= right and self.xs[-1] >= left)
+        return across and bool(self.ys[0] <= bottom and self.ys[-1] >= top)
 
 
 class Canvas:
@@ -71,7 +80,8 @@ class Canvas:
         return planes
 
     def windows(self, left: float, top: float, right: float, bottom: float) -> Iterator[Window]:
-        """The samples of each plane around a rectangle of the picture, as far as it is inside.
+        """The samples of each plane in a rectangle of the picture, as far as it is inside, in
+        bands that stay in the processor's cache. Rectangles that meet at even pixels share none.
 
         Subsampled chroma is sited left (H.273 type 0): its column j lies on luma column 2j, its
         row i between the luma rows 2i and 2i + 1.
@@ -79,13 +89,17 @@ class Canvas:
         for index, rows in enumerate(self.planes):
             across, down = (self.across, self.down) if index else (1, 1)
             height, width = rows.shape
-            x0, x1 = max(0, floor(left / across) - 1), min(width, ceil(right / across) + 1)
-            y0, y1 = max(0, floor(top / down) - 1), min(height, ceil(bottom / down) + 1)
+            x0, x1 = max(0, floor(left / across)), min(width, ceil(right / across))
+            y0, y1 = max(0, floor(top / down)), min(height, ceil(bottom / down))
             if x0 >= x1 or y0 >= y1:
                 continue
-            xs = np.arange(x0, x1, dtype=np.float32) * across + 0.5
-            ys = (np.arange(y0, y1, dtype=np.float32) + 0.5) * down
-            yield Window(index, rows[y0:y1, x0:x1], xs, ys, (across + down) / 2)
+            xs = np.arange(x0, x1).astype(np.float32) * np.float32(across) + np.float32(0.5)
+            ys = (np.arange(y0, y1).astype(np.float32) + np.float32(0.5)) * np.float32(down)
+            band = max(8, _BAND // (x1 - x0))
+            for y in range(y0, y1, band):
+                part = slice(y, min(y + band, y1))
+                places = ys[part.start - y0 : part.stop - y0]
+                yield Window(index, rows[part, x0:x1], xs, places, (across + down) / 2)
 
 
 class Drawing(ABC):

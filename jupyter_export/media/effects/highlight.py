@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
@@ -16,10 +17,15 @@ from .colour import parse_color
 from .drawing import Canvas, Drawing, Floats, Window
 from .keyframes import Keyed, clipped_span, in_span
 
-__all__ = ["HighlightEffect"]
+__all__ = ["EFFECT", "HighlightEffect"]
 
 _GROUND_FLATNESS = 0.35
 _GROUND_TINT = 0.25
+_OUTLINES: dict[str, Callable[..., Floats]] = {
+    "ellipse": shapes.ellipse_outline,
+    "ground": shapes.ground_ring,
+    "box": shapes.box_outline,
+}
 
 
 class HighlightEffect(Effect[Highlight]):
@@ -81,13 +87,7 @@ class _Region:
         self.corner_radius: float = params.get("corner_radius", 0.0)
         self.strength: float = params.get("strength", 0.0)
         self.feather: float = params.get("feather", 0.0)
-        self._outline = Stencil(
-            {
-                "ellipse": shapes.ellipse_outline,
-                "ground": shapes.ground_ring,
-                "box": shapes.box_outline,
-            }[self.shape]
-        )
+        self._outline = Stencil(_OUTLINES[self.shape])
         self._tint = Stencil(self._tinted)
         self._cover = shapes.box if self.shape == "box" else shapes.ellipse
 
@@ -120,7 +120,7 @@ class _Region:
         opacity = self.fill_opacity(time)
         if opacity > 0:
             box = self.box(time, 2)
-            self._tint.fill(canvas, box, self.geometry(time), self._rgb(time), opacity)
+            self._tint.fill(canvas, [box], self.geometry(time), self._rgb(time), opacity)
 
     def draw_outline(self, canvas: Canvas, time: float) -> None:
         opacity = min(max(self.keyed.at(time)[4], 0.0), 1.0)
@@ -128,15 +128,18 @@ class _Region:
             return
         x, y, radius_x, radius_y = self.geometry(time)
         geometry: tuple[float, ...] = x, y, radius_x, radius_y
+        boxes = [self.box(time, self.stroke_width / 2 + 2)]
         if self.shape == "box":
             geometry += (self.corner_radius, self.stroke_width)
+        elif self.shape == "ellipse":
+            geometry += (self.stroke_width,)
+            boxes = shapes.ring_boxes(*geometry)
         else:
             # Seen at a slant a ring looks thinner at its near and far side, but not so thin
             # that its near side gets lost.
-            flat = sqrt(min(1.0, radius_y / radius_x)) if self.shape == "ground" else 1.0
+            flat = sqrt(min(1.0, radius_y / radius_x))
             geometry += (self.stroke_width, self.stroke_width * flat)
-        box = self.box(time, self.stroke_width / 2 + 2)
-        self._outline.fill(canvas, box, geometry, self._rgb(time), opacity)
+        self._outline.fill(canvas, boxes, geometry, self._rgb(time), opacity)
 
     def _covered(self, xs: Floats, ys: Floats, edge: float, *geometry: float) -> Floats:
         if self.shape == "box":
@@ -223,7 +226,8 @@ class _Dim(Drawing):
 
 def _dim(canvas: Canvas, lit: list[tuple[_Region, float]], strength: float, time: float) -> None:
     black = canvas.palette.black
-    windows = [w for r, _ in lit for w in canvas.windows(*r.box(time, r.feather / 2 + 2))]
+    boxes = [region.box(time, region.feather / 2 + 2) for region, _ in lit]
+    windows = [window for box in boxes for window in canvas.windows(*box)]
     # What is under the windows, and where windows overlap, is computed from the picture as it was.
     saved = [window.rows.copy() for window in windows]
     for index, rows in enumerate(canvas.planes):
@@ -235,7 +239,12 @@ def _dim(canvas: Canvas, lit: list[tuple[_Region, float]], strength: float, time
         rows[...] = mixed
     for window, original in zip(windows, saved, strict=True):
         taken = np.full(original.shape, strength, np.float32)
-        for region, share in lit:
-            taken *= 1 - region.coverage(window, time) * np.float32(share)
-        base = np.float32(128 if window.plane else black)
-        window.rows[...] = np.rint(original - (original - base) * taken)
+        for (region, share), box in zip(lit, boxes, strict=True):
+            if window.meets(box):
+                taken *= 1 - region.coverage(window, time) * np.float32(share)
+        away = original - np.float32(128 if window.plane else black)
+        away *= taken
+        window.rows[...] = np.rint(original - away)
+
+
+EFFECT = HighlightEffect()

@@ -48,9 +48,7 @@ def label_path(effect: Label, picture: Picture) -> Path:
             x = picture.width * across + margin * (1 - 2 * across)
             y = picture.height * down + margin * (1 - 2 * down)
         keys = (LabelKeyframe(time=0, x=x, y=y),)
-    points = tuple(
-        (k.x, k.y, effect.opacity if k.opacity is None else k.opacity) for k in keys
-    )
+    points = tuple((k.x, k.y, effect.opacity if k.opacity is None else k.opacity) for k in keys)
     return Path(tuple(k.time for k in keys), points, effect.interpolation)
 
 
@@ -265,8 +263,10 @@ def _clock(time: float, format: str) -> str:
     sign = "-" if time < 0 and milliseconds else ""
     seconds, milliseconds = divmod(milliseconds, 1000)
     minutes = seconds // 60
-    text = f"{minutes % 60:02d}:{seconds % 60:02d}" if format.startswith("hh") else (
-        f"{minutes:02d}:{seconds % 60:02d}"
+    text = (
+        f"{minutes % 60:02d}:{seconds % 60:02d}"
+        if format.startswith("hh")
+        else (f"{minutes:02d}:{seconds % 60:02d}")
     )
     if format.startswith("hh"):
         text = f"{minutes // 60:02d}:{text}"

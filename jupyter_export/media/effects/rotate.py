@@ -12,7 +12,7 @@ from ...spec.effects import Rotate
 from .base import PLANAR_8BIT, Effect, Picture, Step
 from .filters import Filters
 
-__all__ = ["RotateEffect"]
+__all__ = ["EFFECT", "RotateEffect"]
 
 _QUARTERS: dict[float, list[tuple[str, dict[str, str]]]] = {
     90.0: [("transpose", {"dir": "clock"})],
@@ -59,3 +59,6 @@ class _Turned:
     def __call__(self, frame: VideoFrame, time: Fraction) -> VideoFrame:
         """The turned frame."""
         return self._filters(frame)
+
+
+EFFECT = RotateEffect()

@@ -10,32 +10,48 @@ import math
 
 import numpy as np
 
-from .drawing import Floats
+from .drawing import Box, Floats
 
-__all__ = ["arrow", "box", "box_outline", "covered", "ellipse", "ellipse_outline", "ground_ring"]
+__all__ = [
+    "arrow",
+    "box",
+    "box_outline",
+    "covered",
+    "ellipse",
+    "ellipse_outline",
+    "ground_ring",
+    "ring_boxes",
+]
 
 _TINY = np.float32(1e-6)
+# Radius in pixels from which it pays to leave out the inside of an outline.
+_LARGE = 120
 
 
 def covered(distance: Floats, edge: float) -> Floats:
     """The coverage of samples at a signed distance from the edge, negative inside."""
-    return np.clip(np.float32(0.5) - distance * np.float32(1 / edge), 0, 1)
+    inside: Floats = distance * np.float32(-1 / edge)
+    inside += np.float32(0.5)
+    return np.clip(inside, 0, 1, out=inside)
 
 
 def _ellipse_distance(
     xs: Floats, ys: Floats, x: float, y: float, radius_x: float, radius_y: float
 ) -> Floats:
-    # To first order (Sampson 1982): the equation's value over the length of its gradient.
-    dx = (xs - np.float32(x)) ** 2
-    dy = (ys - np.float32(y)) ** 2
-    value = dx * np.float32(radius_x**-2) + dy * np.float32(radius_y**-2)
+    # |p/r| (|p/r| − 1) / |p/r²|: exact for circles, and to first order near any ellipse
+    # (I. Quilez, "Ellipsoid SDF").
+    dx = np.square(xs - np.float32(x))
+    dy = np.square(ys - np.float32(y))
     slope = dx * np.float32(radius_x**-4) + dy * np.float32(radius_y**-4)
     slope += _TINY * np.float32(max(radius_x, radius_y) ** -2)
     np.sqrt(slope, out=slope)
-    value -= np.float32(1)
-    value /= slope
-    value *= np.float32(0.5)
-    return value
+    distance: Floats = dx * np.float32(radius_x**-2) + dy * np.float32(radius_y**-2)
+    np.sqrt(distance, out=distance)
+    distance /= slope
+    slope *= distance
+    slope -= np.float32(1)
+    distance *= slope
+    return distance
 
 
 def ellipse(
@@ -54,13 +70,39 @@ def ellipse_outline(
     radius_x: float,
     radius_y: float,
     width: float,
-    height: float,
 ) -> Floats:
-    """The ring between two ellipses, `width` wide at its sides and `height` at top and bottom."""
-    outer = ellipse(xs, ys, edge, x, y, radius_x + width / 2, radius_y + height / 2)
-    if radius_x > width / 2 and radius_y > height / 2:
-        outer -= ellipse(xs, ys, edge, x, y, radius_x - width / 2, radius_y - height / 2)
-    return outer
+    """A stroke of that width along an ellipse."""
+    distance = np.abs(_ellipse_distance(xs, ys, x, y, radius_x, radius_y))
+    distance -= np.float32(width / 2)
+    return covered(distance, edge)
+
+
+def ring_boxes(x: float, y: float, radius_x: float, radius_y: float, width: float) -> list[Box]:
+    """Boxes around the outline of an ellipse that leave out most of the inside of a large one."""
+    reach_x, reach_y = radius_x + width / 2 + 2, radius_y + width / 2 + 2
+    inner_x, inner_y = radius_x - width / 2 - 2, radius_y - width / 2 - 2
+    if min(inner_x, inner_y) < _LARGE:
+        return [(x - reach_x, y - reach_y, x + reach_x, y + reach_y)]
+    # Above and below the inner rectangle of the largest area, and beside it.
+    half_x, half_y = inner_x * math.sqrt(0.5), inner_y * math.sqrt(0.5)
+    boxes: list[Box] = []
+    edges = [y - reach_y, y - half_y, y - half_y / 3, y + half_y / 3, y + half_y, y + reach_y]
+    tops = [_even(edge) for edge in edges]
+    for top, bottom in zip(tops, [*tops[1:-1], tops[-1] + 2], strict=False):
+        near = max(0.0, top - y, y - bottom)
+        far = max(abs(top - y), abs(bottom - y))
+        outer = reach_x * math.sqrt(max(0.0, 1 - (near / reach_y) ** 2))
+        if far > half_y + 4:
+            boxes.append((x - outer, top, x + outer, bottom))
+            continue
+        inner = inner_x * math.sqrt(1 - (far / inner_y) ** 2)
+        left, right = _even(x - inner) + 2, _even(x + inner)
+        boxes += [(x - outer, top, left, bottom), (right, top, x + outer, bottom)]
+    return boxes
+
+
+def _even(value: float) -> int:
+    return math.floor(value / 2) * 2
 
 
 def ground_ring(
@@ -74,10 +116,16 @@ def ground_ring(
     width: float,
     height: float,
 ) -> Floats:
-    """A ring on the ground, with a soft gap at its far side, where legs stand before it."""
-    ring = ellipse_outline(xs, ys, edge, x, y, radius_x, radius_y, width, height)
-    near = np.clip(((ys - np.float32(y)) * np.float32(1 / radius_y) + 0.85) * 2, 0, 1)
-    return ring * (near * near * (3 - 2 * near)).astype(np.float32)
+    """A ring on the ground, `width` wide at its sides and `height` at its near side, with a soft
+    gap at its far side, where legs stand before it."""
+    ring = ellipse(xs, ys, edge, x, y, radius_x + width / 2, radius_y + height / 2)
+    if radius_x > width / 2 and radius_y > height / 2:
+        ring -= ellipse(xs, ys, edge, x, y, radius_x - width / 2, radius_y - height / 2)
+    near = np.clip(
+        ((ys - np.float32(y)) * np.float32(1 / radius_y) + np.float32(0.85)) * np.float32(2), 0, 1
+    )
+    ring *= near * near * (3 - 2 * near)
+    return ring
 
 
 def _box_distance(
@@ -86,7 +134,8 @@ def _box_distance(
     dx = np.abs(xs - np.float32(x)) - np.float32(half_x - radius)
     dy = np.abs(ys - np.float32(y)) - np.float32(half_y - radius)
     outside = np.sqrt(np.maximum(dx, 0) ** 2 + np.maximum(dy, 0) ** 2)
-    return outside + np.minimum(np.maximum(dx, dy), 0) - np.float32(radius)
+    distance: Floats = outside + np.minimum(np.maximum(dx, dy), 0) - np.float32(radius)
+    return distance
 
 
 def box(

@@ -86,9 +86,7 @@ def runs(line: str, preferred: Font) -> list[Run]:
             chosen.append(chosen[-1])
         else:
             chosen.append(_font_for(part, preferred))
-    grouped = groupby(
-        zip(parts, chosen, levels, strict=True), lambda item: (item[1], item[2])
-    )
+    grouped = groupby(zip(parts, chosen, levels, strict=True), lambda item: (item[1], item[2]))
     ordered = [
         (level, Run("".join(part for part, _, _ in items), font, level % 2 == 1))
         for (font, level), items in grouped
@@ -245,8 +243,7 @@ def _font_for(cluster: str, preferred: Font) -> Font:
     invisible = (_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI)
     needed = "".join(c for c in cluster if c not in invisible and c.isprintable())
     emoji = _SELECTOR_TEXT not in cluster and (
-        _SELECTOR_EMOJI in cluster
-        or any("\U0001f000" <= c <= "\U0001faff" for c in cluster)
+        _SELECTOR_EMOJI in cluster or any("\U0001f000" <= c <= "\U0001faff" for c in cluster)
     )
     return fonts.best(needed, preferred, emoji=emoji)
 
@@ -275,8 +272,11 @@ def _levels(parts: list[str], base: bool) -> list[int]:
             levels.append(2 if before or base else 0)
         elif own is None:
             after = next(
-                (True if numbers[j] and before else strong[j] for j in range(i + 1, len(parts))
-                 if strong[j] is not None or (numbers[j] and before)),
+                (
+                    True if numbers[j] and before else strong[j]
+                    for j in range(i + 1, len(parts))
+                    if strong[j] is not None or (numbers[j] and before)
+                ),
                 base,
             )
             direction = before if before == after else base
