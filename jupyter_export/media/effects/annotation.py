@@ -152,8 +152,7 @@ class _Arrow(_Shape):
     def draw(self, canvas: Canvas, time: float) -> None:
         from_x, from_y, x, y, opacity = self.keyed.at(time)
         opacity = min(max(opacity, 0.0), 1.0)
-        # The rim meets at the tip in a point: it reaches √5 times as far there.
-        reach = max(self.width, self.head) / 2 + 2.3 * self.rim + 2
+        reach = max(self.width, self.head) / 2 + self.rim + 2
         box = (
             min(x, from_x) - reach,
             min(y, from_y) - reach,

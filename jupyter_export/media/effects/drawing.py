@@ -99,7 +99,7 @@ class Canvas:
             for y in range(y0, y1, band):
                 part = slice(y, min(y + band, y1))
                 places = ys[part.start - y0 : part.stop - y0]
-                yield Window(index, rows[part, x0:x1], xs, places, (across + down) / 2)
+                yield Window(index, rows[part, x0:x1], xs, places, max(across, down))
 
 
 class Drawing(ABC):

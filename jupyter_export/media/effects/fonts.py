@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from PIL import ImageFont
 
-__all__ = ["Font", "best", "find", "installed", "similar", "styles_of"]
+__all__ = ["Font", "best", "find", "installed", "similar"]
 
 _SHIPPED = Path(__file__).parent.parent / "fonts" / "DejaVuSans.ttf"
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
@@ -94,14 +94,11 @@ def best(characters: str, preferred: Font, *, emoji: bool) -> Font:
     """
     if not emoji and preferred.has(characters):
         return preferred
-    others = sorted(installed(), key=lambda font: font.is_emoji != emoji)
-    first = [] if emoji else [preferred, _shipped()]
-    last = [preferred, _shipped()] if emoji else []
-    emoji_fonts = [font for font in others if font.is_emoji] if emoji else []
-    for font in (*emoji_fonts, *first, *last, *others):
-        if font.has(characters):
-            return font
-    return preferred
+    for_emoji = [font for font in installed() if font.is_emoji]
+    others = [font for font in installed() if not font.is_emoji]
+    usual = [preferred, _shipped(), *others]
+    candidates = [*for_emoji, *usual] if emoji else [*usual, *for_emoji]
+    return next((font for font in candidates if font.has(characters)), preferred)
 
 
 @cache
@@ -123,11 +120,6 @@ def _rank(font: Font) -> int:
 @cache
 def _shipped() -> Font:
     return _faces(_SHIPPED)[0]
-
-
-def styles_of(family: str) -> list[str]:
-    """The styles in which a family is installed."""
-    return [font.style for font in installed() if font.family == family]
 
 
 def _key(name: str) -> str:
@@ -207,8 +199,8 @@ def _ranges(path: str, index: int) -> tuple[list[int], list[int]]:
     if 12 in subtables:
         offset = subtables[12]
         (groups,) = struct.unpack_from(">I", cmap, offset + 12)
-        for i in range(groups):
-            ranges.append(struct.unpack_from(">II", cmap, offset + 16 + 12 * i))
+        values = struct.iter_unpack(">III", cmap[offset + 16 : offset + 16 + 12 * groups])
+        ranges = [(first, last) for first, last, _ in values]
     elif 4 in subtables:
         offset = subtables[4]
         (twice,) = struct.unpack_from(">H", cmap, offset + 6)

@@ -50,20 +50,12 @@ class Keyed:
 
     def params(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "start": self.start,
-            "end": self.end,
-            "times": list(self.path.times),
-            "points": [list(point) for point in self.path.points],
-            "interpolation": self.path.interpolation,
-        }
+        return {"start": self.start, "end": self.end, **self.path.to_json()}
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Keyed:
         """Back from `params`."""
-        points = tuple(tuple(point) for point in params["points"])
-        path = Path(tuple(params["times"]), points, params["interpolation"])
-        return cls(path, params["start"], params["end"])
+        return cls(Path.from_json(params), params["start"], params["end"])
 
     def at(self, time: float) -> tuple[float, ...]:
         """The values at `time`, in seconds."""

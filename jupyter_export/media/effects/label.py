@@ -20,7 +20,7 @@ from .fonts import Font
 from .keyframes import Keyed, in_span
 from .text import Block, Pixels, Style, fonts_of
 
-__all__ = ["label_drawing", "label_params", "label_path"]
+__all__ = ["counter", "label_drawing", "label_params", "label_path"]
 
 # Of the picture's shorter side, between its edge and a label that is given no place.
 _MARGIN = 0.04
@@ -90,7 +90,7 @@ def label_drawing(params: dict[str, Any]) -> Drawing:
     """The drawing for `label_params`, with the `kind` and the path."""
     if params["kind"] == "text":
         return _Text(params)
-    return _Running(params, _counter(params))
+    return _Running(params, counter(params))
 
 
 class _Look:
@@ -230,7 +230,8 @@ def _trimmed_over(letters: Pixels, under: Pixels) -> Pixels:
     return np.rint(letters + under * rest).astype(np.uint8)
 
 
-def _counter(params: dict[str, Any]) -> Callable[[float], str]:
+def counter(params: dict[str, Any]) -> Callable[[float], str]:
+    """What a running time or frame number says at a time in seconds."""
     if params["kind"] == "frame_number":
         rate, first, digits = Fraction(params["rate"]), params["first"], params["digits"]
         return lambda time: f"{first + _frames(time, rate):0{digits}d}"

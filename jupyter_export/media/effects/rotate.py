@@ -50,8 +50,9 @@ class _Turned:
         if not chain:
             turn = {"a": f"{radians(angle):.12f}", "bilinear": "1", "fillcolor": "black"}
             chain.append(("rotate", turn))
-        elif angle != 180 and len(set(PLANAR_8BIT[picture.pix_fmt])) > 1:
-            # Turned by a quarter, 4:2:2 has half of its chroma rows instead of columns.
+        if angle != 180 and len(set(PLANAR_8BIT[picture.pix_fmt])) > 1:
+            # Turned by a quarter, 4:2:2 has half of its chroma rows instead of columns; by other
+            # angles FFmpeg turns it as 4:4:4.
             chain.append(("scale", {"flags": "bicubic+accurate_rnd"}))
             chain.append(("format", {"pix_fmts": picture.pix_fmt}))
         self._filters = Filters(chain)

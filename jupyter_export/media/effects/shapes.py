@@ -84,7 +84,7 @@ def ring_boxes(x: float, y: float, radius_x: float, radius_y: float, width: floa
     if min(inner_x, inner_y) < _LARGE:
         return [(x - reach_x, y - reach_y, x + reach_x, y + reach_y)]
     # Above and below the inner rectangle of the largest area, and beside it.
-    half_x, half_y = inner_x * math.sqrt(0.5), inner_y * math.sqrt(0.5)
+    half_y = inner_y * math.sqrt(0.5)
     boxes: list[Box] = []
     edges = [y - reach_y, y - half_y, y - half_y / 3, y + half_y / 3, y + half_y, y + reach_y]
     tops = [_even(edge) for edge in edges]
@@ -198,7 +198,8 @@ def arrow(
     across = np.abs((xs - np.float32(x)) * np.float32(uy) - (ys - np.float32(y)) * np.float32(ux))
     # The sides of the head run at atan(1/2) to the shaft.
     sides = (across * 2 - along) * np.float32(1 / math.sqrt(5))
-    triangle = np.maximum(sides, along - np.float32(head))
+    # Blunt beyond the tip, where the distance from the sides alone would go on for long.
+    triangle = np.maximum(sides, np.maximum(along - np.float32(head), -along))
     middle = np.float32((length + head) / 2 - head / 4)
     shaft = np.maximum(
         np.abs(along - middle) - np.float32((length - head) / 2 + head / 4),

@@ -7,7 +7,7 @@ wheels bring along; without it, scripts that need shaping come out unshaped.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import groupby
@@ -76,7 +76,7 @@ def clusters(text: str) -> Iterator[str]:
 
 def runs(line: str, preferred: Font) -> list[Run]:
     """The runs of a line as they stand from left to right (after UAX #9, for whole runs)."""
-    parts = list(clusters(line))
+    parts = [_drawable(part, preferred) for part in clusters(line)]
     base = next((d for d in map(_direction, parts) if d is not None), False)
     levels = _levels(parts, base)
     chosen: list[Font] = []
@@ -92,11 +92,21 @@ def runs(line: str, preferred: Font) -> list[Run]:
         for (font, level), items in grouped
     ]
     for lowest in range(max((level for level, _ in ordered), default=0), 0, -1):
-        reordered: list[tuple[int, Run]] = []
-        for inside, group in groupby(ordered, lambda item: item[0] >= lowest):
-            reordered += reversed(list(group)) if inside else group
-        ordered = reordered
+        ordered = _reversed_from(ordered, lowest)
     return [run for _, run in ordered]
+
+
+def _reversed_from(ordered: list[tuple[int, Run]], lowest: int) -> list[tuple[int, Run]]:
+    """With every stretch of that level or a higher one turned round (rule L2 of UAX #9)."""
+    result: list[tuple[int, Run]] = []
+    stretch: list[tuple[int, Run]] = []
+    for item in ordered:
+        if item[0] >= lowest:
+            stretch.insert(0, item)
+        else:
+            result += [*stretch, item]
+            stretch = []
+    return result + stretch
 
 
 def fonts_of(text: str, preferred: Font) -> list[Font]:
@@ -133,19 +143,25 @@ class Block:
 
         `left` and `top` is where the block begins.
         """
-        # Pillow mixes ink into transparent black with the letters' coverage, also into alpha:
-        # what comes out is multiplied by alpha.
-        image = Image.new("RGBA", (width, height))
-        ink = ImageDraw.Draw(image)
-        ascent = self._metrics[0]
+        placed: list[tuple[float, float, Run]] = []
         for i, line in enumerate(self._lines):
             spare = self.width - self._length(line)
             x = left + {"left": 0.0, "center": spare / 2, "right": spare}[self.style.align]
-            baseline = top + ascent + i * self.line_height
+            baseline = top + self._metrics[0] + i * self.line_height
             for run in line:
-                self._draw_run(image, ink, run, x, baseline)
+                placed.append((x, baseline, run))
                 x += _length(run, self.style.size)
-        return np.asarray(image)
+
+        def write(ink: ImageDraw.ImageDraw) -> None:
+            for x, baseline, run in placed:
+                if _face(run.font, self.style.size)[1] == 1:
+                    self._write(ink, x, baseline, run)
+
+        result = _on_nothing(width, height, write)
+        for x, baseline, run in placed:
+            if _face(run.font, self.style.size)[1] != 1:
+                self._lay_bitmap(result, x, baseline, run)
+        return result
 
     @cached_property
     def _metrics(self) -> tuple[int, int]:
@@ -156,57 +172,66 @@ class Block:
     def _length(self, line: list[Run]) -> float:
         return sum(_length(run, self.style.size) for run in line)
 
-    def _draw_run(
-        self, image: Image.Image, ink: ImageDraw.ImageDraw, run: Run, x: float, baseline: float
-    ) -> None:
-        font, scale = _face(run.font, self.style.size)
+    def _write(self, ink: ImageDraw.ImageDraw, x: float, baseline: float, run: Run) -> None:
         style = self.style
-        if scale == 1:
-            ink.text(
-                (x, baseline),
-                run.text,
-                _ink(style.color),
-                font,
-                anchor="ls",
-                direction=_raqm_direction(run),
-                stroke_width=style.outline,
-                stroke_fill=_ink(style.outline_color) if style.outline else None,
-                embedded_color=run.font.is_emoji,
-            )
-            return
-        # A font of bitmaps in one size: drawn in that size, then made smaller.
-        box = font.getbbox(run.text, anchor="ls", direction=_raqm_direction(run))
-        large = Image.new("RGBA", (ceil(box[2]) + 2, ceil(box[3] - box[1]) + 2))
-        ImageDraw.Draw(large).text(
-            (0, -box[1]),
+        ink.text(
+            (x, baseline),
             run.text,
             _ink(style.color),
-            font,
+            _face(run.font, style.size)[0],
             anchor="ls",
             direction=_raqm_direction(run),
-            embedded_color=True,
+            stroke_width=style.outline,
+            stroke_fill=_ink(style.outline_color) if style.outline else None,
+            embedded_color=run.font.is_emoji,
         )
-        size = max(1, round(large.width * scale)), max(1, round(large.height * scale))
-        small = np.asarray(_resized(large, size))
-        _over(image, small, round(x), round(baseline + box[1] * scale))
+
+    def _lay_bitmap(self, pixels: Pixels, x: float, baseline: float, run: Run) -> None:
+        """A run of a font that has bitmaps of one size: drawn in that size, then made smaller."""
+        font, scale = _face(run.font, self.style.size)
+        direction = _raqm_direction(run)
+        _, top, right, bottom = font.getbbox(run.text, anchor="ls", direction=direction)
+        color = _ink(self.style.color)
+
+        def write(ink: ImageDraw.ImageDraw) -> None:
+            ink.text(
+                *((0, -top), run.text, color, font),
+                anchor="ls",
+                direction=direction,
+                embedded_color=True,
+            )
+
+        large = _on_nothing(ceil(right) + 2, ceil(bottom - top) + 2, write)
+        size = max(1, round(large.shape[1] * scale)), max(1, round(large.shape[0] * scale))
+        # Channel by channel: Pillow would multiply by alpha once more.
+        channels = [Image.fromarray(np.ascontiguousarray(large[..., i])) for i in range(4)]
+        small = np.dstack([np.asarray(c.resize(size, Image.Resampling.BOX)) for c in channels])
+        left, upper = round(x), round(baseline + top * scale)
+        target = pixels[max(0, upper) : upper + size[1], max(0, left) : left + size[0]]
+        small = small[max(0, -upper) :, max(0, -left) :][: target.shape[0], : target.shape[1]]
+        rest = 1 - small[..., 3:].astype(np.float32) / 255
+        target[...] = np.rint(small + target * rest)
 
 
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    # Band by band: Pillow would multiply RGBA by alpha once more.
-    bands = [band.resize(size, Image.Resampling.BOX) for band in image.split()]
-    return Image.merge("RGBA", bands)
+def _on_nothing(width: int, height: int, write: Callable[[ImageDraw.ImageDraw], None]) -> Pixels:
+    """What is written, (height, width, 4), with colours multiplied by alpha.
+
+    Written on black and on white: what Pillow makes of letters on a transparent picture depends
+    on its version.
+    """
+    on_black = Image.new("RGB", (width, height), "black")
+    on_white = Image.new("RGB", (width, height), "white")
+    for image in (on_black, on_white):
+        write(ImageDraw.Draw(image))
+    colours = np.asarray(on_black)
+    through = np.asarray(on_white).astype(np.int16) - colours
+    alpha = np.clip(255 - through.min(axis=2), colours.max(axis=2), 255)
+    return np.dstack((colours, alpha.astype(np.uint8)))
 
 
-def _over(image: Image.Image, pixels: Pixels, x: int, y: int) -> None:
-    height, width = pixels.shape[:2]
-    under = np.asarray(image.crop((x, y, x + width, y + height))).astype(np.float32)
-    mixed = pixels + under * (1 - pixels[..., 3:].astype(np.float32) / 255)
-    image.paste(Image.fromarray(np.rint(mixed).astype(np.uint8)), (x, y))
-
-
-def _ink(color: str) -> tuple[int, int, int, int]:
+def _ink(color: str) -> tuple[int, int, int]:
     red, green, blue = parse_color(color)
-    return int(red), int(green), int(blue), 255
+    return int(red), int(green), int(blue)
 
 
 @cache
@@ -239,13 +264,24 @@ def _raqm_direction(run: Run) -> str | None:
     return "rtl" if run.right_to_left else "ltr"
 
 
-def _font_for(cluster: str, preferred: Font) -> Font:
+def _drawable(cluster: str, preferred: Font) -> str:
+    """The cluster, or where no font has all of it, its base alone: an emoji without its tone of
+    skin is better than one with an empty box behind it."""
+    if len(cluster) == 1 or _font_for(cluster, preferred).has(_visible(cluster)):
+        return cluster
+    return cluster[0]
+
+
+def _visible(cluster: str) -> str:
     invisible = (_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI)
-    needed = "".join(c for c in cluster if c not in invisible and c.isprintable())
+    return "".join(c for c in cluster if c not in invisible and c.isprintable())
+
+
+def _font_for(cluster: str, preferred: Font) -> Font:
     emoji = _SELECTOR_TEXT not in cluster and (
         _SELECTOR_EMOJI in cluster or any("\U0001f000" <= c <= "\U0001faff" for c in cluster)
     )
-    return fonts.best(needed, preferred, emoji=emoji)
+    return fonts.best(_visible(cluster), preferred, emoji=emoji)
 
 
 def _is_regional(character: str) -> bool:
