@@ -323,6 +323,14 @@ def test_what_readers_see_as_one_letter_is_not_taken_apart() -> None:
     ]  # fmt: skip
 
 
+def test_an_emoji_without_its_tone_of_skin_is_better_than_an_empty_box() -> None:
+    sans = fonts.find("sans")
+    assert sans is not None
+    drawn_text = "".join(run.text for run in runs("a😀🏽b", sans))
+    if not any(font.has("😀🏽") for font in fonts.installed()):
+        assert drawn_text == "a😀b"
+
+
 def test_an_unknown_font_is_refused_before_anything_is_rendered() -> None:
     text = annotation("text", text="x", font="DejaVu Sanz")
     with pytest.raises(SpecError, match="DejaVu Sans") as caught:

@@ -59,13 +59,15 @@ class Stencil:
         windows = [window for box in boxes for window in canvas.windows(*box)]
         key = geometry, opacity, [w.rows.shape for w in windows]
         if key != self._key:
-            self._alphas = [
-                np.rint(
-                    self._shape(w.xs[None, :], w.ys[:, None], w.footprint, *geometry)
-                    * np.float32(256 * opacity)
-                ).astype(np.uint16)
-                for w in windows
-            ]
+            covers = {
+                w.place: self._shape(w.xs[None, :], w.ys[:, None], w.footprint, *geometry)
+                for w in {w.place: w for w in windows}.values()
+            }
+            levels = np.float32(256 * opacity)
+            alphas = {
+                place: np.rint(cover * levels).astype(np.uint16) for place, cover in covers.items()
+            }
+            self._alphas = [alphas[w.place] for w in windows]
             self._key = key
         samples = canvas.palette.samples(rgb)
         for window, alpha in zip(windows, self._alphas, strict=True):
@@ -120,11 +122,15 @@ class Patch:
 
 def _multiplied(rgba: npt.NDArray[np.uint8], palette: Palette) -> Floats:
     """(4, height, width): alpha, 0 to 1, and the samples Y, Cb, Cr multiplied by it."""
-    pixels = np.moveaxis(rgba.astype(np.float32), 2, 0)
-    alpha = pixels[3] * np.float32(1 / 255)
-    samples = np.tensordot(palette.matrix, pixels[:3], 1)
-    samples += palette.offset[:, None, None] * alpha
-    return np.concatenate((alpha[None], samples)).astype(np.float32)
+    red, green, blue, alpha = np.moveaxis(rgba.astype(np.float32), 2, 0)
+    alpha = alpha * np.float32(1 / 255)
+    # Sums written out: a matrix product rounds as the machine's BLAS does, and the same export
+    # must give the same bytes everywhere.
+    samples = [
+        red * row[0] + green * row[1] + blue * row[2] + alpha * offset
+        for row, offset in zip(palette.matrix, palette.offset, strict=True)
+    ]
+    return np.stack([alpha, *samples])
 
 
 def _moved(planes: Floats, x: float, y: float) -> Floats:

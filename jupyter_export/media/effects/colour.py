@@ -73,7 +73,7 @@ class Palette:
 
     def samples(self, rgb: tuple[float, float, float]) -> tuple[int, int, int]:
         """Y, Cb and Cr of a colour whose components are 0 to 255."""
-        values = self.matrix @ np.array(rgb, np.float32) + self.offset
+        values = (self.matrix * np.array(rgb, np.float32)).sum(axis=1) + self.offset
         y, u, v = np.clip(np.rint(values), 0, 255)
         return int(y), int(u), int(v)
 

@@ -46,6 +46,11 @@ class Window:
     footprint: float
     """Width of a sample in pixels: the width of an anti-aliased edge."""
 
+    @property
+    def place(self) -> tuple[bool, float, float]:
+        """The same for windows whose samples lie at the same places: those of Cb and of Cr."""
+        return self.plane > 0, float(self.xs[0]), float(self.ys[0])
+
     def meets(self, box: Box) -> bool:
         """Whether a box of the picture has samples of this window."""
         left, top, right, bottom = box

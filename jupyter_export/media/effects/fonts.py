@@ -23,6 +23,8 @@ __all__ = ["Font", "best", "find", "installed", "similar"]
 
 _SHIPPED = Path(__file__).parent.parent / "fonts" / "DejaVuSans.ttf"
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
+# Of emoji fonts: Noto's, Apple's, and others.
+_BITMAP_SIZES = (109, 136, 128, 160, 96, 64, 32)
 _PLAIN = {"regular", "book", "roman", "normal", "medium", ""}
 
 
@@ -57,13 +59,26 @@ class Font:
                 return False
         return True
 
-    def load(self, size: float) -> ImageFont.FreeTypeFont:
-        """For drawing with letters of `size` pixels.
+    def load(self, size: float) -> tuple[ImageFont.FreeTypeFont, float]:
+        """For drawing with letters of `size` pixels; for a font of bitmaps one of its own sizes,
+        with how to scale it, which is else 1.
 
         Raises:
-            OSError: the font has bitmaps of other sizes only.
+            OSError: the font has none of the usual sizes.
         """
-        return ImageFont.truetype(self.path, size, index=self.index)
+        return _load(self.path, self.index, size)
+
+
+def _load(path: str, index: int, size: float) -> tuple[ImageFont.FreeTypeFont, float]:
+    try:
+        return ImageFont.truetype(path, size, index=index), 1.0
+    except OSError:
+        for own in _BITMAP_SIZES:
+            try:
+                return ImageFont.truetype(path, own, index=index), size / own
+            except OSError:
+                continue
+        raise
 
 
 def find(name: str) -> Font | None:
@@ -155,11 +170,11 @@ def _faces(path: Path) -> list[Font]:
         with path.open("rb") as file:
             for index, offset in enumerate(_offsets(file)):
                 checksum = _table(file, offset, b"head")[8:12].hex()
-                family, style = ImageFont.truetype(str(path), 16, index=index).getname()
+                family, style = _load(str(path), index, 16)[0].getname()
                 version = f"{path.stat().st_size}-{checksum}"
                 faces.append(Font(str(path), index, family or path.stem, style or "", version))
     except (OSError, struct.error, KeyError, ValueError):
-        pass  # a damaged font, or one whose bitmaps do not scale and that is no emoji font
+        pass  # damaged, or with bitmaps of an unusual size
     return faces
 
 

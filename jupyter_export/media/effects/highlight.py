@@ -187,9 +187,12 @@ def _brighten(canvas: Canvas, region: _Region, time: float) -> None:
     lifted = share * (1 + strength) / (1 + strength * share) - share
     luma = lifted * (palette.white - palette.black)
     chroma = (codes - 128) * (strength / 3)
+    covers: dict[object, Floats] = {}
     for window in canvas.windows(*region.box(time, region.feather / 2 + 2)):
+        if window.place not in covers:
+            covers[window.place] = region.coverage(window, time)
         change = (chroma if window.plane else luma)[window.rows]
-        change *= region.coverage(window, time)
+        change *= covers[window.place]
         change += window.rows
         window.rows[...] = np.clip(np.rint(change), 0, 255)
 
@@ -237,11 +240,15 @@ def _dim(canvas: Canvas, lit: list[tuple[_Region, float]], strength: float, time
         mixed += np.uint16(base * (256 - keep) + 128)
         mixed >>= 8
         rows[...] = mixed
+    kept: dict[object, Floats] = {}
     for window, original in zip(windows, saved, strict=True):
-        taken = np.full(original.shape, strength, np.float32)
-        for (region, share), box in zip(lit, boxes, strict=True):
-            if window.meets(box):
-                taken *= 1 - region.coverage(window, time) * np.float32(share)
+        key = window.place, original.shape
+        if key not in kept:
+            kept[key] = taken = np.full(original.shape, strength, np.float32)
+            for (region, share), box in zip(lit, boxes, strict=True):
+                if window.meets(box):
+                    taken *= 1 - region.coverage(window, time) * np.float32(share)
+        taken = kept[key]
         away = original - np.float32(128 if window.plane else black)
         away *= taken
         window.rows[...] = np.rint(original - away)

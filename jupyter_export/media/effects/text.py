@@ -25,6 +25,8 @@ __all__ = ["Block", "Style", "clusters", "fonts_of", "runs"]
 
 Pixels = npt.NDArray[np.uint8]
 _JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI = "\u200d", "\ufe0e", "\ufe0f"
+# Emoji_Presentation of Unicode 15.1 (emoji-data.txt) below U+10000; above, nearly all are.
+_EMOJI = "⌚⌛⏩⏪⏫⏬⏰⏳◽◾☔☕♈♉♊♋♌♍♎♏♐♑♒♓♿⚓⚡⚪⚫⚽⚾⛄⛅⛎⛔⛪⛲⛳⛵⛺⛽✅✊✋✨❌❎❓❔❕❗➕➖➗➰➿⬛⬜⭐⭕"
 _RTL = {"R", "AL"}
 _NUMBERS = {"EN", "AN"}
 
@@ -81,9 +83,11 @@ def runs(line: str, preferred: Font) -> list[Run]:
     levels = _levels(parts, base)
     chosen: list[Font] = []
     for part in parts:
-        # A space keeps to the word before it, so that words are not set in pieces.
-        if part.isspace() and chosen and chosen[-1].has(part):
-            chosen.append(chosen[-1])
+        # A space keeps to the word before it, so that words are not set in pieces; emoji fonts
+        # have wide ones.
+        before = chosen[-1] if chosen else preferred
+        if part.isspace() and before.has(part) and not before.is_emoji:
+            chosen.append(before)
         else:
             chosen.append(_font_for(part, preferred))
     grouped = groupby(zip(parts, chosen, levels, strict=True), lambda item: (item[1], item[2]))
@@ -236,16 +240,7 @@ def _ink(color: str) -> tuple[int, int, int]:
 
 @cache
 def _face(font: Font, size: float) -> tuple[ImageFont.FreeTypeFont, float]:
-    """The font in that size, or a font of bitmaps in one of its own and how to scale it."""
-    try:
-        return font.load(size), 1.0
-    except OSError:
-        for own in (109, 136, 128, 160, 96, 64, 32):
-            try:
-                return font.load(own), size / own
-            except OSError:
-                continue
-        raise
+    return font.load(size)
 
 
 def _length(run: Run, size: float) -> float:
@@ -278,9 +273,8 @@ def _visible(cluster: str) -> str:
 
 
 def _font_for(cluster: str, preferred: Font) -> Font:
-    emoji = _SELECTOR_TEXT not in cluster and (
-        _SELECTOR_EMOJI in cluster or any("\U0001f000" <= c <= "\U0001faff" for c in cluster)
-    )
+    looks = any(c in _EMOJI or "\U0001f000" <= c <= "\U0001faff" for c in cluster)
+    emoji = _SELECTOR_TEXT not in cluster and (looks or _SELECTOR_EMOJI in cluster)
     return fonts.best(_visible(cluster), preferred, emoji=emoji)
 
 
