@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import TypeAliasType
 
 from .values import (
     MAX_KEYFRAMES,
@@ -248,5 +249,8 @@ class Arrow(AnnotationBase):
         return self
 
 
-Annotation = Annotated[Text | Box | Arrow | Timecode | FrameNumber, Field(discriminator="kind")]
+Annotation = TypeAliasType(
+    "Annotation",
+    Annotated[Text | Box | Arrow | Timecode | FrameNumber, Field(discriminator="kind")],
+)
 """Any annotation, told apart by `kind`."""

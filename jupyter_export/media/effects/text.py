@@ -24,12 +24,12 @@ from .fonts import Font
 __all__ = ["Block", "Style", "clusters", "fonts_of", "runs"]
 
 Pixels = npt.NDArray[np.uint8]
-_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI = (
-    "\u200d", "\uf"
-    "e0e", "\ufe0f"
-)
+_JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI = "\u200d", "\ufe0e", "\ufe0f"
 # Emoji_Presentation of Unicode 15.1 (emoji-data.txt) below U+10000; above, nearly all are.
-_EMOJI = "⌚⌛⏩⏪⏫⏬⏰⏳◽◾☔☕♈♉♊♋♌♍♎♏♐♑♒♓♿⚓⚡⚪⚫⚽⚾⛄⛅⛎⛔⛪⛲⛳⛵⛺⛽✅✊✋✨❌❎❓❔❕❗➕➖➗➰➿⬛⬜⭐⭕"
+_EMOJI = (
+    "⌚⌛⏩⏪⏫⏬⏰⏳◽◾☔☕♈♉♊♋♌♍♎♏♐♑♒♓♿⚓⚡⚪⚫⚽"
+    "⚾⛄⛅⛎⛔⛪⛲⛳⛵⛺⛽✅✊✋✨❌❎❓❔❕❗➕➖➗➰➿⬛⬜⭐⭕"
+)
 _RTL = {"R", "AL"}
 _NUMBERS = {"EN", "AN"}
 
