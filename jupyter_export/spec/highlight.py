@@ -35,8 +35,8 @@ class HighlightKeyframe(Model):
     )
     fill_opacity: Opacity | None = Field(
         default=None,
-        description="outline: of a tint of the inside (None is 0); brighten and dim_outside: "
-        "the part of `strength` that acts (None is 1)",
+        description="outline: of a tint of the inside (None is 0, of a ground ring 0.25); "
+        "brighten and dim_outside: the part of `strength` that acts (None is 1)",
     )
     color: Color | None = Field(default=None, description="None is the highlight's")
 

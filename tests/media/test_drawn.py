@@ -245,6 +245,19 @@ def test_a_ground_ring_is_open_behind_and_closed_in_front() -> None:
     assert abs(luma[50, 20] - 60) > 50
 
 
+def test_a_quarter_turn_is_exact_and_another_angle_has_black_corners() -> None:
+    frame = frame_of()
+    for angle, times in ((90, 3), (180, 2), (270, 1)):
+        turned = planes(drawn([{"type": "rotate", "angle": angle}], frame))
+        for plane, before in zip(turned, planes(frame), strict=True):
+            assert (plane == np.rot90(before, times)).all()
+    slanted = planes(drawn([{"type": "rotate", "angle": 30}], frame))
+    assert [plane[0, 0] for plane in slanted] == [16, 128, 128]
+    back = [{"type": "rotate", "angle": angle} for angle in (30, -30)]
+    middle = np.s_[45:75, 65:95]
+    assert psnr(planes(drawn(back, frame))[0][middle], planes(frame)[0][middle]) > 25
+
+
 def test_a_fixed_label_without_a_place_keeps_clear_of_the_edge() -> None:
     frame = frame_of(400, 200, level=60)
     text = annotation("text", text="x", background="#ffffff", background_opacity=1, size=16)

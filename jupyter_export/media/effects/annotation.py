@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ...errors import SpecError
 from ...spec.annotation import AnnotationBase, Arrow, ArrowKeyframe, Box, BoxKeyframe, Label
-from ..path import Path
 from . import fonts, shapes
 from .base import Effect, Picture
 from .blend import Stencil
 from .colour import parse_color
 from .drawing import Canvas, Drawing
 from .keyframes import Keyed, clipped_span, in_span
-from .label import label_drawing, label_params, label_path
+from .label import label_drawing, label_keyframes, label_params
 
 __all__ = ["EFFECT", "AnnotationEffect"]
 
@@ -45,8 +46,8 @@ class AnnotationEffect(Effect[AnnotationBase]):
         self, effect: AnnotationBase, start: float, end: float, picture: Picture
     ) -> dict[str, Any] | None:
         """What it looks like, and the part of its path that shows."""
-        path = _path(effect, picture)
-        keyed = Keyed.within(path, effect.start, effect.end, start, end)
+        keyframes = _keyframes(effect, picture)
+        keyed = Keyed.within(keyframes, partial(_point, effect), effect, start, end)
         if keyed is None or keyed.always(lambda point: point[-1] <= 0):
             return None
         params: dict[str, Any] = {"kind": getattr(effect, "kind"), **keyed.params()}  # noqa: B009
@@ -63,24 +64,25 @@ class AnnotationEffect(Effect[AnnotationBase]):
         return label_drawing(params)
 
 
-def _path(effect: AnnotationBase, picture: Picture) -> Path:
-    """Geometry over time, with the opacity last."""
+def _keyframes(effect: AnnotationBase, picture: Picture) -> Sequence[Any]:
     if isinstance(effect, Label):
-        return label_path(effect, picture)
+        return label_keyframes(effect, picture)
     assert isinstance(effect, Box | Arrow)
-    keys: tuple[BoxKeyframe | ArrowKeyframe, ...] = effect.keyframes
-    if not keys:
-        model = BoxKeyframe if isinstance(effect, Box) else ArrowKeyframe
-        names = model.model_fields.keys() - {"time", "opacity"}
-        keys = (model(time=0, **{name: getattr(effect, name) for name in names}),)
-    points = []
-    for key in keys:
-        opacity = effect.opacity if key.opacity is None else key.opacity
-        if isinstance(key, BoxKeyframe):
-            points.append((key.x, key.y, key.width, key.height, opacity))
-        else:
-            points.append((key.from_x, key.from_y, key.x, key.y, opacity))
-    return Path(tuple(k.time for k in keys), tuple(points), effect.interpolation)
+    if effect.keyframes:
+        return effect.keyframes
+    model = BoxKeyframe if isinstance(effect, Box) else ArrowKeyframe
+    names = model.model_fields.keys() - {"time", "opacity"}
+    return (model(time=0, **{name: getattr(effect, name) for name in names}),)
+
+
+def _point(effect: AnnotationBase, key: Any) -> tuple[float, ...]:
+    """Geometry, and the opacity last."""
+    opacity = effect.opacity if key.opacity is None else key.opacity
+    if isinstance(key, BoxKeyframe):
+        return key.x, key.y, key.width, key.height, opacity
+    if isinstance(key, ArrowKeyframe):
+        return key.from_x, key.from_y, key.x, key.y, opacity
+    return key.x, key.y, opacity
 
 
 def _look(effect: AnnotationBase) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _KEPT = 32
 _GRID = 16
 
 
-def lay(rows: Samples, keep: Weights, add: Weights) -> None:
+def lay(rows: Samples, keep: Weights | np.uint16, add: Weights | np.uint16) -> None:
     """Replace `rows` by ``(rows · keep + add) / 256``, rounded; `keep` is 0 to 256."""
     mixed = np.multiply(rows, keep, dtype=np.uint16)
     mixed += add

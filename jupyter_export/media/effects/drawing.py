@@ -59,7 +59,7 @@ class Window:
 
 
 class Canvas:
-    """A frame that may be drawn into."""
+    """A frame of our own, which may be drawn into."""
 
     def __init__(self, frame: VideoFrame) -> None:
         self.frame = frame
@@ -78,9 +78,7 @@ class Canvas:
         planes = []
         for plane in self.frame.planes:
             buffer: Any = plane
-            rows = np.frombuffer(buffer, np.uint8).reshape(plane.height, abs(plane.line_size))
-            if plane.line_size < 0:
-                rows = rows[::-1]
+            rows = np.frombuffer(buffer, np.uint8).reshape(plane.height, plane.line_size)
             planes.append(rows[:, : plane.width])
         return planes
 

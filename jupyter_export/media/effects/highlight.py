@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import sqrt
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...spec.highlight import Highlight, HighlightKeyframe
-from ..path import Path
 from . import shapes
 from .base import Effect, Picture
-from .blend import Stencil
+from .blend import Stencil, lay
 from .colour import parse_color
 from .drawing import Canvas, Drawing, Floats, Window
 from .keyframes import Keyed, clipped_span, in_span
@@ -21,6 +22,7 @@ __all__ = ["EFFECT", "HighlightEffect"]
 
 _GROUND_FLATNESS = 0.35
 _GROUND_TINT = 0.25
+_HALF = np.uint16(128)
 _OUTLINES: dict[str, Callable[..., Floats]] = {
     "ellipse": shapes.ellipse_outline,
     "ground": shapes.ground_ring,
@@ -41,9 +43,7 @@ class HighlightEffect(Effect[Highlight]):
         self, effect: Highlight, start: float, end: float, picture: Picture
     ) -> dict[str, Any] | None:
         """The part of the path that shows, with every default filled in."""
-        points = tuple(_point(effect, key) for key in effect.keyframes)
-        path = Path(tuple(k.time for k in effect.keyframes), points, effect.interpolation)
-        keyed = Keyed.within(path, effect.start, effect.end, start, end)
+        keyed = Keyed.within(effect.keyframes, partial(_point, effect), effect, start, end)
         if keyed is None or keyed.always(lambda point: point[4] <= 0 and point[5] <= 0):
             return None
         params: dict[str, Any] = {"shape": effect.shape, "effect": effect.effect, **keyed.params()}
@@ -234,24 +234,21 @@ def _dim(canvas: Canvas, lit: list[tuple[_Region, float]], strength: float, time
     # What is under the windows, and where windows overlap, is computed from the picture as it was.
     saved = [window.rows.copy() for window in windows]
     for index, rows in enumerate(canvas.planes):
-        base = 128 if index else black
-        keep = round(256 * (1 - strength))
-        mixed = np.multiply(rows, np.uint16(keep), dtype=np.uint16)
-        mixed += np.uint16(base * (256 - keep) + 128)
-        mixed >>= 8
-        rows[...] = mixed
-    kept: dict[object, Floats] = {}
+        taken = np.uint16(round(256 * strength))
+        lay(rows, np.uint16(256) - taken, taken * np.uint16(128 if index else black) + _HALF)
+    kept: dict[object, npt.NDArray[np.uint16]] = {}
     for window, original in zip(windows, saved, strict=True):
         key = window.place, original.shape
         if key not in kept:
-            kept[key] = taken = np.full(original.shape, strength, np.float32)
-            for (region, share), box in zip(lit, boxes, strict=True):
+            share = np.full(original.shape, 256 * strength, np.float32)
+            for (region, part), box in zip(lit, boxes, strict=True):
                 if window.meets(box):
-                    taken *= 1 - region.coverage(window, time) * np.float32(share)
-        taken = kept[key]
-        away = original - np.float32(128 if window.plane else black)
-        away *= taken
-        window.rows[...] = np.rint(original - away)
+                    share *= 1 - region.coverage(window, time) * np.float32(part)
+            kept[key] = np.rint(share).astype(np.uint16)
+        window.rows[...] = original
+        add = kept[key] * np.uint16(128 if window.plane else black)
+        add += _HALF
+        lay(window.rows, np.uint16(256) - kept[key], add)
 
 
 EFFECT = HighlightEffect()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 from ..path import Path
@@ -36,17 +38,32 @@ class Keyed:
 
     @classmethod
     def within(
-        cls, path: Path, start: float, end: float | None, first: float, stop: float
+        cls,
+        keyframes: Sequence[Any],
+        point: Callable[[Any], tuple[float, ...]],
+        effect: Any,
+        first: float,
+        stop: float,
     ) -> Keyed | None:
-        """What matters of ``[start, end)`` in the range ``[first, stop)``; None if nothing."""
+        """What matters in ``[first, stop)`` of an effect with start, end and interpolation.
+
+        `point` gives the values of a keyframe. None if the effect does not show in the range.
+        """
+        start, end = effect.start, effect.end
         if start >= stop - _EPSILON or (end is not None and end <= first + _EPSILON):
             return None
         begins = None if start <= first else start
         ends = None if end is None or end >= stop else end
-        part = path.between(max(start, first), stop if ends is None else ends)
-        if all(point == part.points[0] for point in part.points):
-            part = Path((0.0,), part.points[:1])
-        return cls(part, begins, ends)
+        # The part of the path that decides it, as `Path.between`; long ones are not built whole.
+        by_time = attrgetter("time")
+        low = bisect_right(keyframes, max(start, first), key=by_time) - 2
+        high = bisect_right(keyframes, stop if ends is None else ends, key=by_time) + 2
+        part = keyframes[max(0, low) : high]
+        points = tuple(map(point, part))
+        times = tuple(key.time for key in part)
+        if all(other == points[0] for other in points):
+            times, points = (0.0,), points[:1]
+        return cls(Path(times, points, effect.interpolation), begins, ends)
 
     def params(self) -> dict[str, Any]:
         """As JSON."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
 import numpy as np
 
+from ...errors import SpecError
 from ...spec.annotation import FrameNumber, Label, LabelKeyframe, Text, Timecode
-from ..path import Path
 from . import fonts, shapes
 from .base import Picture
 from .blend import Patch
@@ -20,7 +20,7 @@ from .fonts import Font
 from .keyframes import Keyed, in_span
 from .text import Block, Pixels, Style, fonts_of
 
-__all__ = ["counter", "label_drawing", "label_params", "label_path"]
+__all__ = ["counter", "label_drawing", "label_keyframes", "label_params"]
 
 # Of the picture's shorter side, between its edge and a label that is given no place.
 _MARGIN = 0.04
@@ -37,19 +37,17 @@ def _anchor(name: str) -> tuple[float, float]:
     return across, down
 
 
-def label_path(effect: Label, picture: Picture) -> Path:
-    """The place of the anchor and the opacity, over time."""
-    keys = effect.keyframes
-    if not keys:
+def label_keyframes(effect: Label, picture: Picture) -> Sequence[LabelKeyframe]:
+    """Where the anchor is over time."""
+    if effect.keyframes:
+        return effect.keyframes
+    x, y = effect.x, effect.y
+    if x is None or y is None:
         margin = _MARGIN * min(picture.width, picture.height)
         across, down = _anchor(effect.anchor)
-        x, y = effect.x, effect.y
-        if x is None or y is None:
-            x = picture.width * across + margin * (1 - 2 * across)
-            y = picture.height * down + margin * (1 - 2 * down)
-        keys = (LabelKeyframe(time=0, x=x, y=y),)
-    points = tuple((k.x, k.y, effect.opacity if k.opacity is None else k.opacity) for k in keys)
-    return Path(tuple(k.time for k in keys), points, effect.interpolation)
+        x = picture.width * across + margin * (1 - 2 * across)
+        y = picture.height * down + margin * (1 - 2 * down)
+    return (LabelKeyframe(time=0, x=x, y=y),)
 
 
 def label_params(effect: Label) -> dict[str, Any]:
@@ -99,7 +97,10 @@ class _Look:
     def __init__(self, params: dict[str, Any]) -> None:
         font = fonts.find(params["font"])
         if font is None:
-            raise LookupError(f"the font {params['font']!r} was found when the job was planned")
+            raise SpecError(
+                f"The font {params['font']!r} is not installed on the worker that renders this.",
+                "Install the same fonts on all workers, or use sans.",
+            )
         self.font: Font = font
         self.style = Style(
             font,
