@@ -30,7 +30,7 @@ from jupyter_export.errors import SpecError
 from jupyter_export.media import effects
 from jupyter_export.media.effects import fonts
 from jupyter_export.media.effects.label import counter
-from jupyter_export.media.effects.text import clusters, fonts_of, runs
+from jupyter_export.media.effects.runs import clusters, fonts_of, runs
 from jupyter_export.media.path import Path as MotionPath
 
 SHIPPED = Path(effects.__file__).parent.parent / "fonts" / "DejaVuSans.ttf"
@@ -349,6 +349,32 @@ def test_an_unknown_font_is_refused_before_anything_is_rendered() -> None:
     with pytest.raises(SpecError, match="DejaVu Sans") as caught:
         resolved(text, picture_of(frame_of()))
     assert caught.value.field == "effects[0].font"
+
+
+def test_a_text_that_would_fill_the_memory_is_refused() -> None:
+    text = annotation("text", text="W" * 10_000, size=400)
+    with pytest.raises(SpecError, match="pixels large") as caught:
+        resolved(text, picture_of(frame_of()))
+    assert caught.value.field == "effects[0].text"
+
+
+def test_line_ends_and_control_characters_of_other_systems_are_no_boxes() -> None:
+    frame = frame_of()
+    plain = annotation("text", text="a\nb   c", size=20)
+    other = annotation("text", text="a\r\nb\tc\x07", size=20)
+    assert (planes(drawn([plain], frame))[0] == planes(drawn([other], frame))[0]).all()
+
+
+def test_shorter_lines_stand_where_they_are_aligned() -> None:
+    frame = frame_of(300, 100, level=60)
+    left = {}
+    for align in ("left", "center", "right"):
+        text = annotation("text", text="wide wide wide\ni", size=30, x=10, y=5, align=align)
+        second = light(drawn([text], frame))[45:80]
+        left[align] = np.flatnonzero((second != 60).any(axis=0)).min()
+    assert left["left"] < 20
+    assert left["center"] == pytest.approx((left["left"] + left["right"]) / 2, abs=1)
+    assert left["right"] > 200
 
 
 def test_a_font_is_found_by_name_and_style_in_any_case() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import SpecError
-from ...spec.annotation import AnnotationBase, Arrow, ArrowKeyframe, Box, BoxKeyframe, Label
+from ...spec.annotation import AnnotationBase, Arrow, ArrowKeyframe, Box, BoxKeyframe, Label, Text
 from . import fonts, shapes
 from .base import Effect, Picture
 from .blend import Stencil
@@ -15,8 +15,13 @@ from .colour import parse_color
 from .drawing import Canvas, Drawing
 from .keyframes import Keyed, clipped_span, in_span
 from .label import label_drawing, label_keyframes, label_params
+from .text import Block, Style
 
 __all__ = ["EFFECT", "AnnotationEffect"]
+
+
+# A text is kept as a picture: this one takes some hundreds of megabytes.
+_MAX_PIXELS = 16_000_000
 
 
 class AnnotationEffect(Effect[AnnotationBase]):
@@ -25,18 +30,29 @@ class AnnotationEffect(Effect[AnnotationBase]):
     model = AnnotationBase
 
     def check(self, effect: AnnotationBase, picture: Picture, field: str) -> None:
-        """A label's font must be installed.
+        """A label's font must be installed, and a text must not be too large.
 
         Raises:
-            SpecError: it is not.
+            SpecError: it is not, or it is.
         """
-        if isinstance(effect, Label) and fonts.find(effect.font) is None:
+        if not isinstance(effect, Label):
+            return
+        font = fonts.find(effect.font)
+        if font is None:
             near = fonts.similar(effect.font)
             raise SpecError(
                 f"There is no font {effect.font!r} where the video is rendered.",
                 f"Use sans{' or ' + ', '.join(near) if near else ''}, or install it there.",
                 field=f"{field}.font",
             )
+        if isinstance(effect, Text):
+            block = Block(effect.text, Style(font, effect.size, effect.color))
+            if block.width * block.height > _MAX_PIXELS:
+                raise SpecError(
+                    f"The text is {block.width:.0f}×{block.height:.0f} pixels large.",
+                    "Make it smaller or shorter.",
+                    field=f"{field}.text",
+                )
 
     def span(self, effect: AnnotationBase) -> tuple[float, float]:
         """From its start to its end."""

@@ -18,7 +18,8 @@ from .colour import parse_color
 from .drawing import Canvas, Drawing
 from .fonts import Font
 from .keyframes import Keyed, in_span
-from .text import Block, Pixels, Style, fonts_of
+from .runs import fonts_of, lines_of
+from .text import Block, Pixels, Style
 
 __all__ = ["counter", "label_drawing", "label_keyframes", "label_params"]
 
@@ -73,7 +74,7 @@ def label_params(effect: Label) -> dict[str, Any]:
         }
     if isinstance(effect, Text):
         params["text"] = effect.text
-        if "\n" in effect.text:
+        if len(lines_of(effect.text)) > 1:
             params["align"] = effect.align
     elif isinstance(effect, Timecode):
         params |= {"format": effect.format, "offset": effect.offset}
@@ -162,7 +163,7 @@ class _Text(_Placed):
         under = self.look.background_pixels(self._width, self._height, self._overhang)
         inset = float(pad + self._overhang)
         letters = block.draw(inset, inset, under.shape[1], under.shape[0])
-        self._patch = Patch(_trimmed_over(letters, under))
+        self._patch = Patch(_over(letters, under))
 
     def draw(self, canvas: Canvas, time: float) -> None:
         left, top, opacity = self.corner(time, self._width, self._height)
@@ -226,7 +227,7 @@ def _even(width: float) -> int:
     return ceil(width / 2) * 2
 
 
-def _trimmed_over(letters: Pixels, under: Pixels) -> Pixels:
+def _over(letters: Pixels, under: Pixels) -> Pixels:
     rest = 1 - letters[..., 3:].astype(np.float32) / 255
     return np.rint(letters + under * rest).astype(np.uint8)
 
