@@ -365,6 +365,20 @@ def test_line_ends_and_control_characters_of_other_systems_are_no_boxes() -> Non
     assert (planes(drawn([plain], frame))[0] == planes(drawn([other], frame))[0]).all()
 
 
+def test_a_fading_text_is_the_same_in_whatever_order_its_frames_are_drawn() -> None:
+    """Segments begin anywhere: what is kept from frame to frame must not show."""
+    frame = frame_of(100, 40, level=60)
+    places = [{"time": 0, "x": 5, "y": 5, "opacity": 0}]
+    places.append({"time": 9, "x": 5, "y": 5, "opacity": 0.2})
+    text = annotation("text", text="fade", size=20, keyframes=places)
+    times = [Fraction(n, 120) for n in range(0, 1080, 7)]
+    (forwards,) = steps([text], picture_of(frame))
+    (backwards,) = steps([text], picture_of(frame))
+    one = [light(forwards(frame, time)) for time in times]
+    other = [light(backwards(frame, time)) for time in reversed(times)]
+    assert (np.array(one) == np.array(other[::-1])).all()
+
+
 def test_shorter_lines_stand_where_they_are_aligned() -> None:
     frame = frame_of(300, 100, level=60)
     left = {}

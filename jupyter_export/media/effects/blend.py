@@ -93,7 +93,8 @@ class Patch:
         even_x, even_y = x // (2 * _GRID) * 2, y // (2 * _GRID) * 2
         phase = x - even_x * _GRID, y - even_y * _GRID
         shape = canvas.palette, canvas.across, canvas.down
-        key = shape, phase, round(opacity * 256)
+        opacity = round(opacity * 256) / 256  # as kept: else the order of frames would show
+        key = shape, phase, opacity
         layers = self._kept.get(key)
         if layers is None:
             layers = self._layers(*shape, phase[0] / _GRID, phase[1] / _GRID, opacity)
