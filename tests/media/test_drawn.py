@@ -28,7 +28,7 @@ from support import ffmpeg, psnr
 
 from jupyter_export.errors import SpecError
 from jupyter_export.media import effects
-from jupyter_export.media.effects import fonts
+from jupyter_export.media.effects import fonts, shapes
 from jupyter_export.media.effects.label import counter
 from jupyter_export.media.effects.runs import clusters, fonts_of, runs
 from jupyter_export.media.path import Path as MotionPath
@@ -181,6 +181,22 @@ def test_an_arrow_points_where_it_should() -> None:
     assert widths[60] == pytest.approx(6, abs=0.1)  # the shaft
     assert widths[127] == pytest.approx(23, abs=0.2)  # the head is as wide as it is long
     assert centroid(luma, 30)[1] == pytest.approx(80.5, abs=0.01)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
+@pytest.mark.parametrize(
+    "x,y,rx,ry", [(351.3, 300.7, 300, 250), (20, 590, 290.5, 333), (300, 300, 500, 130)]
+)
+def test_a_large_outline_has_no_gaps_and_no_seams(
+    monkeypatch: pytest.MonkeyPatch, pix_fmt: str, x: float, y: float, rx: float, ry: float
+) -> None:
+    """It is drawn in parts that leave out its inside."""
+    frame = frame_of(702, 602, pix_fmt)
+    ring = highlight(region(x, y, rx, ry, stroke_opacity=0.5), stroke_width=9)
+    parts = planes(drawn([ring], frame))
+    monkeypatch.setattr(shapes, "_LARGE", 10_000)
+    whole = planes(drawn([ring], frame))
+    assert all((a == b).all() for a, b in zip(parts, whole, strict=True))
 
 
 def light(frame: Any) -> np.ndarray:
