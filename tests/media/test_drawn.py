@@ -29,6 +29,7 @@ from support import ffmpeg, psnr
 from jupyter_export.errors import SpecError
 from jupyter_export.media import effects
 from jupyter_export.media.effects import fonts, shapes
+from jupyter_export.media.effects import highlight as highlight_effect
 from jupyter_export.media.effects.label import counter
 from jupyter_export.media.effects.runs import clusters, fonts_of, runs
 from jupyter_export.media.path import Path as MotionPath
@@ -196,6 +197,24 @@ def test_a_large_outline_has_no_gaps_and_no_seams(
     parts = planes(drawn([ring], frame))
     monkeypatch.setattr(shapes, "_LARGE", 10_000)
     whole = planes(drawn([ring], frame))
+    assert all((a == b).all() for a, b in zip(parts, whole, strict=True))
+
+
+@pytest.mark.parametrize("shape", ["box", "ellipse"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
+def test_a_large_lit_region_has_no_seams(
+    monkeypatch: pytest.MonkeyPatch, pix_fmt: str, shape: str
+) -> None:
+    frame = frame_of(702, 602, pix_fmt)
+    look = {"shape": shape, "effect": "dim_outside", "feather": 11}
+    regions = [
+        highlight(region(300.3, 250.9, 190.2, 220), **look),
+        highlight(region(700, 280, 250, 190.5, fill_opacity=0.5), **look),
+        highlight(region(410, 180.5, 180, 221), **look),
+    ]
+    parts = planes(drawn(regions, frame))
+    monkeypatch.setattr(highlight_effect, "_LARGE", 10_000)
+    whole = planes(drawn(regions, frame))
     assert all((a == b).all() for a, b in zip(parts, whole, strict=True))
 
 

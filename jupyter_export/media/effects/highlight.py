@@ -23,6 +23,8 @@ __all__ = ["EFFECT", "HighlightEffect"]
 _GROUND_FLATNESS = 0.35
 _GROUND_TINT = 0.25
 _HALF = np.uint16(128)
+# Half a width in pixels from which it pays to treat the inside apart.
+_LARGE = 120.0
 _OUTLINES: dict[str, Callable[..., Floats]] = {
     "ellipse": shapes.ellipse_outline,
     "ground": shapes.ground_ring,
@@ -115,6 +117,16 @@ class _Region:
         x, y, radius_x, radius_y = self.geometry(time)
         dx, dy = radius_x + margin, radius_y + margin
         return x - dx, y - dy, x + dx, y + dy
+
+    def inner_box(self, time: float) -> tuple[float, float, float, float] | None:
+        """A box all inside of a large region; None if it is small."""
+        x, y, radius_x, radius_y = self.geometry(time)
+        if self.shape == "box":
+            dx, dy = radius_x - self.corner_radius, radius_y - self.corner_radius
+        else:
+            dx, dy = radius_x * sqrt(0.5), radius_y * sqrt(0.5)
+        dx, dy = dx - self.feather / 2 - 2, dy - self.feather / 2 - 2
+        return None if min(dx, dy) < _LARGE else (x - dx, y - dy, x + dx, y + dy)
 
     def draw_tint(self, canvas: Canvas, time: float) -> None:
         opacity = self.fill_opacity(time)
@@ -230,7 +242,16 @@ class _Dim(Drawing):
 def _dim(canvas: Canvas, lit: list[tuple[_Region, float]], strength: float, time: float) -> None:
     black = canvas.palette.black
     boxes = [region.box(time, region.feather / 2 + 2) for region, _ in lit]
-    windows = [window for box in boxes for window in canvas.windows(*box)]
+    windows: list[Window] = []
+    bright: list[Window] = []
+    for (region, part), box in zip(lit, boxes, strict=True):
+        inner = region.inner_box(time) if part == 1 else None
+        edges = [box]
+        if inner is not None:
+            edges, inner = shapes.around(box, inner)
+            bright += canvas.windows(*inner)
+        windows += [window for edge in edges for window in canvas.windows(*edge)]
+    untouched = [window.rows.copy() for window in bright]
     # What is under the windows, and where windows overlap, is computed from the picture as it was.
     saved = [window.rows.copy() for window in windows]
     for index, rows in enumerate(canvas.planes):
@@ -249,6 +270,8 @@ def _dim(canvas: Canvas, lit: list[tuple[_Region, float]], strength: float, time
         add = kept[key] * np.uint16(128 if window.plane else black)
         add += _HALF
         lay(window.rows, np.uint16(256) - kept[key], add)
+    for window, original in zip(bright, untouched, strict=True):
+        window.rows[...] = original
 
 
 EFFECT = HighlightEffect()

@@ -36,20 +36,22 @@ def covered(distance: Floats, edge: float) -> Floats:
 
 
 def _ellipse_distance(
-    xs: Floats, ys: Floats, x: float, y: float, radius_x: float, radius_y: float
+    xs: Floats, ys: Floats, edge: float, x: float, y: float, radius_x: float, radius_y: float
 ) -> Floats:
+    """In parts of `edge`."""
     # |p/r| (|p/r| − 1) / |p/r²|: exact for circles, and to first order near any ellipse
     # (I. Quilez, "Ellipsoid SDF").
     dx = np.square(xs - np.float32(x))
     dy = np.square(ys - np.float32(y))
-    slope = dx * np.float32(radius_x**-4) + dy * np.float32(radius_y**-4)
-    slope += _TINY * np.float32(max(radius_x, radius_y) ** -2)
+    tiny = np.float32(_TINY * max(radius_x, radius_y) ** -2)
+    slope = dx * np.float32(edge**2 * radius_x**-4) + (
+        dy * np.float32(edge**2 * radius_y**-4) + tiny
+    )
     np.sqrt(slope, out=slope)
     distance: Floats = dx * np.float32(radius_x**-2) + dy * np.float32(radius_y**-2)
     np.sqrt(distance, out=distance)
-    distance /= slope
-    slope *= distance
-    slope -= np.float32(1)
+    np.divide(distance, slope, out=slope)
+    distance -= np.float32(1)
     distance *= slope
     return distance
 
@@ -58,7 +60,9 @@ def ellipse(
     xs: Floats, ys: Floats, edge: float, x: float, y: float, radius_x: float, radius_y: float
 ) -> Floats:
     """The inside of an ellipse around x, y."""
-    return covered(_ellipse_distance(xs, ys, x, y, radius_x, radius_y), edge)
+    inside = _ellipse_distance(xs, ys, edge, x, y, radius_x, radius_y)
+    np.subtract(np.float32(0.5), inside, out=inside)
+    return np.clip(inside, 0, 1, out=inside)
 
 
 def ellipse_outline(
@@ -72,9 +76,10 @@ def ellipse_outline(
     width: float,
 ) -> Floats:
     """A stroke of that width along an ellipse."""
-    distance = np.abs(_ellipse_distance(xs, ys, x, y, radius_x, radius_y))
-    distance -= np.float32(width / 2)
-    return covered(distance, edge)
+    inside = _ellipse_distance(xs, ys, edge, x, y, radius_x, radius_y)
+    np.abs(inside, out=inside)
+    np.subtract(np.float32(0.5 + width / 2 / edge), inside, out=inside)
+    return np.clip(inside, 0, 1, out=inside)
 
 
 def ring_boxes(x: float, y: float, radius_x: float, radius_y: float, width: float) -> list[Box]:
@@ -99,6 +104,20 @@ def ring_boxes(x: float, y: float, radius_x: float, radius_y: float, width: floa
         left, right = _even(x - inner) + 2, _even(x + inner)
         boxes += [(x - outer, top, left, bottom), (right, top, x + outer, bottom)]
     return boxes
+
+
+def around(outer: Box, inner: Box) -> tuple[list[Box], Box]:
+    """Boxes that with an inner one make up the outer one, and the inner one: it is made smaller
+    to begin and end at even pixels, as chroma samples do."""
+    left, top, right, bottom = inner
+    left, top, right, bottom = _even(left) + 2, _even(top) + 2, _even(right), _even(bottom)
+    parts = [
+        (outer[0], outer[1], outer[2], top),
+        (outer[0], bottom, outer[2], outer[3]),
+        (outer[0], top, left, bottom),
+        (right, top, outer[2], bottom),
+    ]
+    return parts, (left, top, right, bottom)
 
 
 def _even(value: float) -> int:
