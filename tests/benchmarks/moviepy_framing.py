@@ -1,6 +1,6 @@
 """What a notebook's loop does with MoviePy 2: a moving crop, scaled, with a label for a while.
 
-python moviepy_framing.py SOURCE TARGET PRESET CRF LABEL_SECONDS
+python moviepy_framing.py SOURCE TARGET PRESET CRF LABEL_SECONDS framed|whole
 Prints the seconds that it took, without the start of Python.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 SIZE = (1280, 720)
 
 
-def main(source: str, target: str, preset: str, crf: str, label_seconds: str) -> None:
+def main(source: str, target: str, preset: str, crf: str, label_seconds: str, shape: str) -> None:
     start = time.perf_counter()
     film = VideoFileClip(source, audio=False)
 
@@ -29,12 +29,14 @@ def main(source: str, target: str, preset: str, crf: str, label_seconds: str) ->
             Image.fromarray(frame_at(t)).resize(SIZE, Image.Resampling.BICUBIC, box=box)
         )
 
-    made = film.transform(framed)
-    made.size = SIZE
+    made = film
+    if shape == "framed":
+        made = film.transform(framed)
+        made.size = SIZE
     if float(label_seconds):
         label = TextClip(text="Player 7", font_size=48, color="white", margin=(8, 8))
         label = label.with_position((60, 60)).with_duration(float(label_seconds))
-        made = CompositeVideoClip([made, label], size=SIZE)
+        made = CompositeVideoClip([made, label], size=made.size)
     made.write_videofile(
         target,
         codec="libx264",
