@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -57,6 +58,6 @@ def as_avc1(packet: av.Packet[VideoStream], length: int) -> av.Packet[VideoStrea
     parts = list(units(memoryview(packet), length))
     if length == 4 and all(H264.type(u) in H264.slices | {6} for u in parts):
         return packet
-    made: av.Packet[VideoStream] = av.Packet(length_prefixed(parts))
+    made = cast("av.Packet[VideoStream]", av.Packet(length_prefixed(parts)))
     made.is_keyframe = packet.is_keyframe
     return made

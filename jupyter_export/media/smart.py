@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..spec import ExportSpec, Kind, Quality
-from .bitstream import Bitstream, Unit
-from .effects import effect
+from .bitstream import Bitstream
 from .effects.base import Picture
 from .h264 import pps_of, sps_of
 from .shapes import Shapes
 from .timeline import Clip, Part, Taken
+from .untouched import stretches, touched
 
 if TYPE_CHECKING:
     from ..hardware.encoders import EncoderSettings
@@ -26,8 +24,6 @@ __all__ = ["Copying", "Piece", "Streams", "decide", "wanted"]
 KINDS = {Kind.CLIP, Kind.CONCAT, Kind.OVERLAY, Kind.ANNOTATE}
 #: Codecs whose packets can be copied.
 _CODECS = {"h264", "hevc"}
-#: A new keyframe costs more than copying so few frames saves.
-_LEAST = 8
 #: Parameter sets of either type have ids up to this that x264 can use.
 _MAX_ID = 31
 #: Of an `avcC` record.
@@ -162,12 +158,11 @@ def _nothing(
     spec: ExportSpec, parts: Sequence[Part], rate: Fraction | None, stream: Bitstream
 ) -> str:
     """Why nothing of `parts` is copied although it could be; empty where something is."""
-    if any(copied for part in parts for _, _, copied in _stretches(spec, part, rate, stream)):
+    if any(copied for part in parts for _, _, copied in stretches(spec, part, rate, stream)):
         return ""
     if stream.doubt and not stream.units:
         return stream.doubt
-    touched = any(_touched(spec, part, rate) for part in parts)
-    if touched:
+    if any(touched(spec, part, rate) for part in parts):
         return "effects touch every group of pictures"
     return "no group of pictures lies wholly in the range"
 
@@ -243,84 +238,9 @@ def _pieces(
         if stream is None or len(part.clips) > 1 or part.mix is not None:
             yield Piece(part, copied=False)
             continue
-        for i, j, copied in _stretches(spec, part, rate, stream):
+        for i, j, copied in stretches(spec, part, rate, stream):
             firsts, start = (part.firsts[0] + i,), part.start + i
             yield Piece(replace(part, firsts=firsts, count=j - i, start=start), copied)
-
-
-def _stretches(
-    spec: ExportSpec, part: Part, rate: Fraction | None, stream: Bitstream
-) -> Iterator[tuple[int, int, bool]]:
-    """``(first, stop, copied)`` in frames of `part`, all of them in order."""
-    if part.mix is not None or len(part.clips) > 1:
-        yield 0, part.count, False
-        return
-    begin, end = part.firsts[0], part.firsts[0] + part.count
-    touched = [(i + begin, j + begin) for i, j in _touched(spec, part, rate)]
-    runs: list[tuple[int, int]] = []
-    for unit in stream.units:
-        stop = _copied_until(unit, begin, end, touched)
-        if stop is None:
-            continue
-        if runs and runs[-1][1] == unit.start:
-            runs[-1] = runs[-1][0], stop
-        else:
-            runs.append((unit.start, stop))
-    at = begin
-    for start, stop in runs:
-        if stop - start < min(_LEAST, part.count):
-            continue
-        if at < start:
-            yield at - begin, start - begin, False
-        yield start - begin, stop - begin, True
-        at = stop
-    if at < end:
-        yield at - begin, end - begin, False
-
-
-def _copied_until(
-    unit: Unit, begin: int, end: int, touched: Sequence[tuple[int, int]]
-) -> int | None:
-    """The frame before which a copy of `unit` ends; None where it cannot begin."""
-    if not begin <= unit.start < end or any(i <= unit.start < j for i, j in touched):
-        return None
-    limit = min([end, *(i for i, _ in touched if i > unit.start)])
-    k = bisect_right(unit.stops, limit)
-    return unit.stops[k - 1] if k else None
-
-
-def _touched(spec: ExportSpec, part: Part, rate: Fraction | None) -> list[tuple[int, int]]:
-    """``[first, stop)`` in frames of `part` in which an effect may change something."""
-    clip, first = part.clips[0], part.firsts[0]
-
-    def in_source(k: int) -> tuple[float, float]:
-        start, end = clip.seconds(first + k, first + k + 1)
-        return float(start), float(end)
-
-    def in_output(k: int) -> tuple[float, float]:
-        if rate is not None:
-            return float((part.start + k) / rate), float((part.start + k + 1) / rate)
-        zero, _ = clip.seconds(0, 1)
-        start, end = clip.seconds(first + k, first + k + 1)
-        return float(start - zero), float(end - zero)
-
-    def begins(shown: Callable[[int], tuple[float, float]], k: int) -> float:
-        return shown(k)[0]
-
-    def ends(shown: Callable[[int], tuple[float, float]], k: int) -> float:
-        return shown(k)[1]
-
-    frames = range(part.count)
-    found = []
-    for effects, shown in ((clip.taken.spec.effects, in_source), (spec.effects, in_output)):
-        every: Sequence[Any] = effects
-        for entry in every:
-            start, stop = effect(entry.type).span(entry)
-            i = bisect_right(frames, start, key=partial(ends, shown))
-            j = bisect_left(frames, stop, key=partial(begins, shown))
-            if i < j:
-                found.append((i, j))
-    return found
 
 
 def _files(parts: Sequence[Part]) -> list[Taken]:
