@@ -151,11 +151,12 @@ def export_here(
 def clip_spec(
     path: str, output: str, start: float = 0.0, end: float | None = None, **encoding: Any
 ):
+    """A clip that is rendered, unless `encoding` has ``smart=True``."""
     return {
         "kind": "clip",
         "sources": [{"path": path, "start": start, "end": end}],
         "output": output,
-        "encoding": encoding,
+        "encoding": {"smart": False, **encoding},
     }
 
 

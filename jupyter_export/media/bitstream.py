@@ -190,7 +190,7 @@ class _Scan:
             self._missing -= not self.sizes[rank]
         try:
             idr, head, reference = self._look(packet)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, IndexError):
             self._spoil(DAMAGED)
             return
         if idr:
@@ -232,7 +232,7 @@ class _Scan:
         to it.
 
         Raises:
-            ValueError, KeyError: it is no whole picture.
+            ValueError, KeyError, IndexError: it is no whole picture.
         """
         syntax = self._syntax
         idr, begun, head, reference = False, 0, None, False

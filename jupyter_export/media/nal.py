@@ -75,27 +75,28 @@ def parameters(extradata: bytes, *, hevc: bool) -> Parameters:
     Raises:
         ValueError: it says nothing that can be understood.
     """
+    syntax = HEVC if hevc else H264
     if extradata[:1] != b"\1":
-        sets = tuple(bytes(u).rstrip(b"\0") for u in annex_b(extradata))
-        syntax = HEVC if hevc else H264
-        return Parameters(0, tuple(u for u in sets if u and syntax.type(u) in syntax.sets))
-    try:
-        return _hvcc(extradata) if hevc else _avcc(extradata)
-    except (struct.error, IndexError):
-        raise ValueError("cut off") from None
+        length, sets = 0, list(annex_b(extradata))
+    else:
+        try:
+            length, sets = _hvcc(extradata) if hevc else _avcc(extradata)
+        except (struct.error, IndexError):
+            raise ValueError("cut off") from None
+    return Parameters(length, tuple(u for u in sets if u and syntax.type(u) in syntax.sets))
 
 
-def _avcc(data: bytes) -> Parameters:
+def _avcc(data: bytes) -> tuple[int, list[bytes]]:
     sets: list[bytes] = []
     at = 5
     for mask in (31, 255):
         count, at = data[at] & mask, at + 1
         for _ in range(count):
             at = _take(data, at, sets)
-    return Parameters((data[4] & 3) + 1, tuple(sets))
+    return (data[4] & 3) + 1, sets
 
 
-def _hvcc(data: bytes) -> Parameters:
+def _hvcc(data: bytes) -> tuple[int, list[bytes]]:
     sets: list[bytes] = []
     at = 23
     for _ in range(data[22]):
@@ -103,8 +104,7 @@ def _hvcc(data: bytes) -> Parameters:
         at += 3
         for _ in range(count):
             at = _take(data, at, sets)
-    sets = [u for u in sets if HEVC.type(u) in HEVC.sets]
-    return Parameters((data[21] & 3) + 1, tuple(sets))
+    return (data[21] & 3) + 1, sets
 
 
 def _take(data: bytes, at: int, sets: list[bytes]) -> int:

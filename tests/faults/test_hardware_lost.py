@@ -20,7 +20,7 @@ SPEC: dict[str, Any] = {
     "kind": "clip",
     "sources": [{"path": CLIP, "end": 6}],
     "output": "o.mp4",
-    "encoding": {"quality": "fast"},
+    "encoding": {"quality": "fast", "smart": False},
 }
 
 #: Loaded by every Python process of the test's server, workers too. Under the name of h264_nvenc

@@ -68,7 +68,7 @@ def test_a_clip_cut_inside_groups_of_pictures_is_exact(name: str, tmp_path: Path
     first, stop = 30, 110
     start, end = (float(frames.times[k] - zero) for k in (first, stop))
     for suffix in ("mp4", "mkv"):
-        spec = clip_spec(source.name, f"o.{suffix}", start, end)
+        spec = clip_spec(source.name, f"o.{suffix}", start, end, smart=True)
         done = export_here(spec, tmp_path, tmp_path / suffix)
         assert_exact(done, frames.luma[first:stop])
         assert sum(copied_frames(done)) >= 48, done.plan["notes"]
@@ -137,7 +137,8 @@ def test_what_cannot_be_copied_exactly_is_rendered_and_the_job_says_why(
 ) -> None:
     make, why = RENDERED[name]
     source = make(tmp_path)
-    done = export_here(clip_spec(source.name, "o.mp4", 1.2, 4.4), tmp_path, tmp_path / "o")
+    spec = clip_spec(source.name, "o.mp4", 1.2, 4.4, smart=True)
+    done = export_here(spec, tmp_path, tmp_path / "o")
     assert f"Rendered: {why}." in done.plan["notes"]
     assert not any(copied_frames(done))
     assert done.result["frames"] == 80
