@@ -136,7 +136,10 @@ def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[V
     steps = [make_step(step) for step in recipe.effects]
     finish = None
     if recipe.canvas != recipe.picture:
-        finish = Convert(recipe.strands[0].video, recipe.picture, turn=False, colour=recipe.colour)
+        # The strands have been brought to the output's colours already.
+        mixed_so_far = {"colour": recipe.colour, "pix_fmt": recipe.canvas.pix_fmt}
+        facts = recipe.strands[0].video.model_copy(update=mixed_so_far)
+        finish = Convert(facts, recipe.picture, turn=False)
     for frame, stamp in zip(frames, recipe.stamps.values(), strict=True):
         result = frame
         if recipe.start is not None:
