@@ -11,14 +11,16 @@ from support import Exported, complaints, decode, ffmpeg, psnr
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", 25)
 #: No two frames are alike: the pattern returns every second, but the white bar goes on.
 LOOK = (
-    "testsrc2=s=192x108:r={rate}:d=6[a];color=white:s=8x40:r={rate}[b];"
+    "testsrc2=s=192x108:r={rate}:d={seconds}[a];color=white:s=8x40:r={rate}[b];"
     "[a][b]overlay=x=30*t:y=60:shortest=1,format={format}"
 )
 
 
-def made(path: Path, *options: Any, rate: str = "25", format: str = "yuv420p") -> Path:
-    """Six seconds with a keyframe every 25 frames."""
-    look = LOOK.format(rate=rate, format=format)
+def made(
+    path: Path, *options: Any, rate: str = "25", format: str = "yuv420p", seconds: int = 6
+) -> Path:
+    """A keyframe every 25 frames."""
+    look = LOOK.format(rate=rate, format=format, seconds=seconds)
     ffmpeg("-f", "lavfi", "-i", look, *X264, *options, path)
     return path
 

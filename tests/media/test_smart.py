@@ -19,7 +19,7 @@ def remuxed(path: Path, *options: Any) -> Path:
 
 def uneven(path: Path) -> Path:
     """Every fifth frame is missing: the rate varies."""
-    look = LOOK.format(rate="25", format="yuv420p") + ",select='mod(n,5)'"
+    look = LOOK.format(rate="25", format="yuv420p", seconds=6) + ",select='mod(n,5)'"
     ffmpeg("-f", "lavfi", "-i", look, *X264, "-fps_mode", "vfr", path)
     return path
 
