@@ -16,7 +16,10 @@ from .index import seek_before
 from .nal import H264, HEVC, Syntax, parameters, units
 from .open import open_source
 
-__all__ = ["Bitstream", "Unit", "bitstream"]
+__all__ = ["MOST_DECLARED", "Bitstream", "Unit", "bitstream"]
+
+#: How many frames x264 tells a decoder to hold back, at most.
+MOST_DECLARED = 2
 
 #: Profiles (A.2) that every player has: Baseline, Main and High.
 _PLAYED = {66: "Baseline", 77: "Main", 100: "High"}
@@ -56,7 +59,9 @@ class Bitstream:
     """The highest H.264 profile of `sets`."""
     units: tuple[Unit, ...] = ()
     reorder: int = 0
-    """How many frames a decoder holds back, as the stream says (or as it is)."""
+    """How many frames a decoder holds back."""
+    declared: bool = True
+    """Whether the stream says that, and does not leave it to be guessed."""
     delay: int = 0
     """How many packets come before one whose frame is shown before theirs, at most."""
     sizes: tuple[int, ...] = ()
@@ -90,12 +95,19 @@ def bitstream(source: SourceFacts, times: FrameTimes) -> Bitstream:
             {pts: i for i, pts in enumerate(times.pts)},
             timeless=source.format == "avi",
         )
-        seek_before(container, stream, times.pts[0])
         with contextlib.suppress(av.FFmpegError):  # what cannot be read is not copied
+            # MP4 may have several headers for a track; which one a range has, only the first
+            # packet of a file just opened tells.
+            container.seek(times.pts[0], stream=stream, backward=True)
+            scan.take_header(next(container.demux(stream)))
+            seek_before(container, stream, times.pts[0])
             for packet in container.demux(stream):
                 scan.take(packet)
                 if scan.problem or scan.complete:
                     break
+    declared = [s.reorder for s in sequences if s.reorder is not None]
+    if len(declared) < len(sequences) and scan.delay > MOST_DECLARED:
+        scan.problem = scan.problem or "the source does not say how far its frames are reordered"
     return Bitstream(
         hevc=hevc,
         problem=scan.problem,
@@ -104,7 +116,8 @@ def bitstream(source: SourceFacts, times: FrameTimes) -> Bitstream:
         sets=known.sets,
         profile=max((s.profile for s in sequences), default=0),
         units=tuple(scan.finished()),
-        reorder=max((scan.delay if s.reorder is None else s.reorder for s in sequences), default=0),
+        reorder=max([scan.delay, *declared]),
+        declared=len(declared) == len(sequences),
         delay=scan.delay,
         sizes=tuple(scan.sizes),
     )
@@ -177,12 +190,16 @@ class _Scan:
             if group.stops:
                 yield Unit(group.start, tuple(group.stops))
 
+    def take_header(self, packet: av.Packet[VideoStream]) -> None:
+        """Whether a packet brings parameter sets that are not those of the track."""
+        if packet.has_sidedata("new_extradata"):
+            self.problem = CHANGING
+
     def take(self, packet: av.Packet[VideoStream]) -> None:
         """The next packet."""
         if not packet.size:
             return
-        if packet.has_sidedata("new_extradata"):
-            self.problem = CHANGING
+        self.take_header(packet)
         rank = None if packet.pts is None or packet.is_discard else self._ranks.get(packet.pts)
         if packet.dts is not None and packet.dts > self._last:
             self._beyond = True

@@ -97,18 +97,23 @@ def decide(
         return nothing
     chosen: dict[str, Bitstream] = {}
     reasons: dict[str, str] = {}
+    harmless: dict[str, str] = {}
+    """Why files were rendered that could have been copied if the export were another."""
     for clip in {c.taken.field: c for p in parts for c in p.clips}.values():
         field = clip.taken.field
         stream = streams.of.get(field)
         why = _obstacle(spec, clip, shapes, after[field], stream)
         if not why and stream is not None:
             alone = [p for p in parts if [c.taken.field for c in p.clips] == [field]]
-            why = _nothing(spec, alone, rate, stream)
-            why = why or _apart(stream, chosen)
+            if whole := _nothing(spec, alone, rate, stream):
+                harmless.setdefault(_name(clip.taken), whole)
+                continue
+            why = _apart(stream, chosen)
             if not why:
                 chosen[field] = stream
         if why:
             reasons.setdefault(_name(clip.taken), why)
+    reasons = reasons if chosen else harmless | reasons
     pieces = tuple(_pieces(spec, parts, rate, chosen))
     made = Copying(pieces, encoder, chosen, _notes(spec, reasons))
     why = _as_a_whole(made, encoder)
@@ -151,7 +156,7 @@ def _obstacle(
         return "its frames are shown at another rate or speed"
     if stream is None:
         return "the packets of the source were not looked at"
-    return stream.problem
+    return stream.problem or (stream.doubt if not stream.units else "")
 
 
 def _nothing(
@@ -160,8 +165,6 @@ def _nothing(
     """Why nothing of `parts` is copied although it could be; empty where something is."""
     if any(copied for part in parts for _, _, copied in stretches(spec, part, rate, stream)):
         return ""
-    if stream.doubt and not stream.units:
-        return stream.doubt
     if any(touched(spec, part, rate) for part in parts):
         return "effects touch every group of pictures"
     return "no group of pictures lies wholly in the range"
@@ -205,7 +208,8 @@ def _joins(settings: EncoderSettings, made: Copying) -> EncoderSettings | None:
     there is none.
 
     Profile and reordering follow the copies: whatever plays these plays the joins, and a decoder
-    need not hold back more frames on the way.
+    need not hold back more frames on the way. Where a source does not say how many, the joins do:
+    a decoder that saw only these first would guess too few, and drop what comes late.
     """
     used = {_key(u)[1] for u in made.sets}
     sequences = [u for u in made.sets if u[0] & 31 == 7]
@@ -219,6 +223,8 @@ def _joins(settings: EncoderSettings, made: Copying) -> EncoderSettings | None:
         parameters.append("bframes=0")
     elif reorder == 1:
         parameters.append("b-pyramid=none")
+    if reorder and not all(s.declared for s in streams):
+        parameters.append("bframes=3" + (":b-pyramid=normal" if reorder > 1 else ""))
     options = {
         **settings.options,
         "profile": _PROFILES[max(s.profile for s in streams)],
