@@ -84,19 +84,20 @@ def test_a_track_with_several_headers_is_rendered(tmp_path: Path) -> None:
     assert_exact(done, decode(tmp_path / "one.mp4").luma[30:100])
 
 
-@pytest.mark.parametrize("cut", range(0, 40, 3))
-def test_broken_headers_are_refused_and_not_misread(cut: int, tmp_path: Path) -> None:
+def test_broken_headers_are_refused_and_not_misread(tmp_path: Path) -> None:
     made(tmp_path / "s.mp4", seconds=1)
     with av.open(str(tmp_path / "s.mp4")) as container:
         header = container.streams.video[0].codec_context.extradata or b""
     whole = parameters(header, hevc=False)
-    noise = np.random.default_rng(cut).integers(0, 256, 8, np.uint8).tobytes()
-    for broken in (header[:cut], header[:cut] + noise + header[cut + 8 :]):
-        try:
-            found = parameters(broken, hevc=False).sets
-            [h264.sps_of(u) if u[0] & 31 == 7 else h264.pps_of(u) for u in found]
-        except ValueError:
-            continue
-        assert isinstance(found, tuple)
     assert h264.avcc(whole.sets) == header
     assert list(annex_b(b"\0\0\0\1" + b"\0\0\1".join(whole.sets))) == list(whole.sets)
+    noise = np.random.default_rng(1)
+    refused = 0
+    for cut in range(len(header)):
+        for broken in (header[:cut], header[:cut] + noise.bytes(8) + header[cut + 8 :]):
+            try:
+                found = parameters(broken, hevc=False).sets
+                [h264.sps_of(u) if u[0] & 31 == 7 else h264.pps_of(u) for u in found]
+            except ValueError:
+                refused += 1
+    assert refused
