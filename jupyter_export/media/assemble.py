@@ -31,6 +31,8 @@ from .recipe import CopyRecipe
 
 __all__ = ["Assembled", "assemble"]
 
+#: Apple's players take HEVC only when its parameter sets are outside of the stream.
+_TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
 _MOOV_FIRST = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
 _Timed = tuple[Fraction, int, "av.Packet[VideoStream] | av.Packet[AudioStream]"]
 
@@ -78,6 +80,8 @@ def assemble(
         if plan.parameter_sets:
             video.codec_context.extradata = _all_sets(plan, template)
         video.time_base = plan.time_base
+        if tag := _TAGS.get((template.codec_context.name, format)):
+            video.codec_context.codec_tag = tag
         # FFV1 keeps no colour tags of its own: the container must.
         colour = plan.colour
         video.codec_context.color_range = colour.range
