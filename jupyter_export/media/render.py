@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from .effects import effect
 from .effects.base import Ahead, Step
+from .effects.drawing import joined
 from .encode import encode_segment
 from .facts import Colour
 from .graph import Convert, upright
@@ -97,7 +98,7 @@ def _strand(
 ) -> Iterator[VideoFrame]:
     """Every frame that `strand` shows, upright, through its steps, in the strand's shape."""
     video = strand.video
-    steps: list[Step] = [make_step(step) for step in strand.steps]
+    steps = joined([make_step(step) for step in strand.steps])
     if steps:
         steps.insert(0, _whole(upright(video, strand.steps[0].picture.pix_fmt)))
     steps.append(_whole(Convert(video, strand.picture, turn=not steps, colour=colour)))
@@ -161,7 +162,7 @@ def _shown(frames: Iterator[VideoFrame], strand: StrandRecipe) -> Iterator[tuple
 
 def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[VideoFrame]:
     """Through the effects of the spec, in the encoder's format."""
-    steps = [make_step(step) for step in recipe.effects]
+    steps = joined([make_step(step) for step in recipe.effects])
     finish = None
     if recipe.canvas != recipe.picture:
         # The strands have been brought to the output's colours already.

@@ -20,6 +20,8 @@ __all__ = [
     "JobsQuery",
     "PreviewBody",
     "PriorityBody",
+    "Probe",
+    "ProbeQuery",
     "Problem",
     "Progress",
     "ProjectQuery",
@@ -205,6 +207,27 @@ class TriedEncoder(BaseModel):
     lasting: bool = Field(description="false: the answer can change by itself")
     tried: bool = Field(description="false: the settings rule it out")
     qualities: list[str]
+    bits: int = Field(description="the most bits per component that it keeps")
+
+
+class TriedDecoder(BaseModel):
+    """Whether NVIDIA's decoder can be used here."""
+
+    name: str
+    usable: bool
+    reason: str = Field(description="why it cannot be used")
+    detail: str = Field(description="what FFmpeg or the driver logged")
+    lasting: bool = Field(description="false: the answer can change by itself")
+    tried: bool = Field(description="false: the settings rule it out")
+
+
+class Torch(BaseModel):
+    """The installed PyTorch."""
+
+    version: str | None = Field(description="null: it is not installed")
+    cuda: str | None = Field(description="the CUDA version that it was built for")
+    usable: bool = Field(description="it has computed on the GPU")
+    reason: str = Field(description="why it cannot use the GPU")
 
 
 class Gpu(BaseModel):
@@ -214,6 +237,20 @@ class Gpu(BaseModel):
     vendor: str
     driver: str | None
     bus: str | None
+
+
+class ProbeQuery(BaseModel):
+    """Which video."""
+
+    path: str = Field(min_length=1, max_length=4096, description="relative to the root")
+
+
+class Probe(_Answer):
+    """A video as it is shown: upright, with square pixels."""
+
+    width: int
+    height: int
+    duration: float | None = Field(description="in seconds, as its container has it")
 
 
 class Automatic(BaseModel):
@@ -227,6 +264,8 @@ class Hardware(BaseModel):
     """The encoders and devices of this machine."""
 
     encoders: list[TriedEncoder]
+    nvdec: TriedDecoder
+    torch: Torch
     gpus: list[Gpu]
     versions: dict[str, str]
     driver: str | None

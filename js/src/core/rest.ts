@@ -1,6 +1,7 @@
 /** The routes as functions; what the server refuses becomes a typed error with its own words. */
 
-import type { Job, QueueState, Spec } from './types';
+import type { HardwareReport } from './hardware';
+import type { Facts, Job, QueueState, Spec } from './types';
 import { Refusal, type Ask, type Reply, type Transport } from './transport';
 
 export type Action = 'cancel' | 'retry' | 'pause' | 'resume';
@@ -43,6 +44,21 @@ export class Rest {
     await this.ask({ method: 'DELETE', path: `jobs/${id}` });
   }
 
+  /** A piece of what a job has made, from its byte `from` on. */
+  piece(id: string, from: number): Promise<Reply> {
+    return this.ask({ method: 'GET', path: `jobs/${id}/file`, from });
+  }
+
+  /** The size and the length of a video. */
+  probe(path: string): Promise<Facts> {
+    return this.json({ method: 'GET', path: `probe?path=${encodeURIComponent(path)}` });
+  }
+
+  /** The JSON Schema of what can be exported. */
+  specSchema<T>(): Promise<T> {
+    return this.json({ method: 'GET', path: 'schema/spec.json' });
+  }
+
   async log(id: string): Promise<string> {
     const reply = await this.ask({ method: 'GET', path: `jobs/${id}/log` });
     return reply.blob ? reply.blob.text() : '';
@@ -68,6 +84,11 @@ export class Rest {
       this.noPictures = error.status === 404 && error.problem.type === 'about:blank';
       return null;
     }
+  }
+
+  /** What the server's machine can encode with; `refresh` tries everything again. */
+  hardware(refresh = false): Promise<HardwareReport> {
+    return this.json({ method: 'GET', path: `hardware${refresh ? '?refresh=true' : ''}` });
   }
 
   setQueue(action: 'pause' | 'resume' | 'drain'): Promise<{ state: QueueState }> {
