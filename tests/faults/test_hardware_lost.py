@@ -18,17 +18,7 @@ from nvidia_support import Nvidia
 from server_support import RunningServer, eventually
 from support import complaints, decode, ffmpeg
 
-<<<<<<< HEAD
-CLIP = "timecode_720p30.mp4"
-SPEC: dict[str, Any] = {
-    "kind": "clip",
-    "sources": [{"path": CLIP, "end": 6}],
-    "output": "o.mp4",
-    "encoding": {"quality": "fast", "smart": False},
-}
-=======
 FRAMES = 75
->>>>>>> main
 
 
 def spec(number: int = 0, **encoding: Any) -> dict[str, Any]:
