@@ -21,6 +21,7 @@
     │   ├── DuplicateJob            the project already has a live job of this kind
     │   └── QueueBusy               the queue cannot take this now
     ├── WorkerLost              a worker process died or stopped answering
+    ├── OutOfGpuMemory          the GPU's memory does not suffice
     ├── Cancelled               somebody cancelled the work
     ├── ServerUnreachable       no Jupyter server answers
     └── InternalError           a bug of ours
@@ -46,6 +47,7 @@ __all__ = [
     "IllegalMove",
     "InternalError",
     "JobNotFound",
+    "OutOfGpuMemory",
     "OutputError",
     "OutputInUse",
     "PathError",
@@ -235,6 +237,15 @@ class WorkerLost(ExportError):
 
     title = "A worker process was lost"
     transient = True
+
+
+class OutOfGpuMemory(ExportError):
+    """The GPU's memory does not suffice, however small the pieces.
+
+    The queue tries such a job once more with the device for itself alone; then it has failed.
+    """
+
+    title = "The GPU's memory does not suffice"
 
 
 class Cancelled(ExportError):

@@ -18,9 +18,11 @@ from .errors import Cancelled, ExportError
 from .hardware.choice import Encoders
 from .job import Job, Progress, State
 from .paths import resolve_output
+from .queue.hold import Hold
 from .queue.order import Order, Outline, Produced
 from .queue.pipeline import produce
 from .queue.publish import part_path, publish, remove
+from .queue.reservations import Reservations
 from .settings import Settings
 from .spec import ExportSpec, parse
 from .workers.pool import LocalPool
@@ -111,7 +113,11 @@ class _Export:
             allow_hidden=self.settings.allow_hidden,
             labels={"job": self.job.id, "attempt": self.job.attempt},
         )
-        produced = await produce(order, pool, encoders, self._progressed, self._outlined)
+        hold = Hold(Reservations(self.settings), pool, patient=True)
+        try:
+            produced = await produce(order, pool, encoders, self._progressed, self._outlined, hold)
+        finally:
+            await hold.close()
         try:
             await publish(produced.part, self.output)
         except BaseException:
@@ -120,7 +126,7 @@ class _Export:
         return produced
 
     def _progressed(self, progress: Progress) -> None:
-        self.report(self.job.to_json(progress))
+        self.report(self.job.to_json(progress, waiting_for=progress.waiting_for))
 
     async def _outlined(self, outline: Outline) -> None:
         self.job = self.job.evolve(

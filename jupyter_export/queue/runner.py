@@ -8,21 +8,25 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import DiskFull, ExportError, InternalError, WorkerLost
+from ..errors import DiskFull, ExportError, InternalError, OutOfGpuMemory, WorkerLost
+from ..hardware.leases import Lease
+from ..hardware.needs import Need
 from ..job import Job, Progress, State
 from ..paths import resolve_output
 from ..settings import Settings
 from ..spec import parse
 from ..workers.executor import Executor
 from .database import Database
+from .hold import Hold
 from .logs import JobLogs
 from .order import EncoderChooser, Order, Outline, Produced
 from .pipeline import produce
 from .publish import DISK_FULL, part_path, publish, remove, sweep_parts
+from .reservations import MustWait, Reservations
 from .retry import after_failure
 from .store import Store
 
@@ -43,6 +47,7 @@ class Means:
     root: Path
     executor: Executor
     encoders: EncoderChooser
+    reservations: Reservations
     logs: JobLogs
     on_progress: Callable[[Job, Progress], None]
 
@@ -54,13 +59,15 @@ class _Replaced(Exception):
 class Run:
     """One attempt. `interrupt` makes it stop soon; `run` returns when nothing of it goes on."""
 
-    def __init__(self, job: Job, means: Means) -> None:
+    def __init__(self, job: Job, means: Means, lease: Lease | None = None) -> None:
+        """`lease` is what was taken of a GPU for it; the attempt gives it back."""
         self.job = job
         self.keep: frozenset[str] = frozenset()
         """Files of the cache that it needs."""
         self.unrecorded = False
         """The store refused the outcome: recovery has to find out where the job stands."""
         self._means = means
+        self._hold = Hold(means.reservations, means.executor, lease, priority=job.priority)
         self._interrupted = False
         self._work: asyncio.Task[tuple[Path, Produced]] | None = None
         self._recorded_at = 0.0
@@ -83,6 +90,7 @@ class Run:
         if self._interrupted:
             self._work.cancel()
         await asyncio.wait({self._work})
+        await self._hold.close()
         try:
             if self._work.cancelled():
                 await self._stopped(WorkerLost("The work was cancelled by nobody."))
@@ -90,6 +98,9 @@ class Run:
                 await self._publish(*self._work.result())
             elif isinstance(error, _Replaced):
                 log.warning("job=%s attempt=%d was replaced", self.job.id, self.job.attempt)
+            elif isinstance(error, MustWait):
+                log.info("job=%s attempt=%d waits: %s", self.job.id, self.job.attempt, error)
+                await self._requeue(error.need)
             elif isinstance(error, Exception):
                 await self._stopped(error)
             else:
@@ -126,7 +137,9 @@ class Run:
             means.encoders,
             lambda progress: means.on_progress(self.job, progress),
             self._outlined,
+            self._hold,
         )
+        await self._hold.close()  # before the file is published: others wait for it
         return output, produced
 
     async def _outlined(self, outline: Outline) -> None:
@@ -146,6 +159,7 @@ class Run:
             segments=outline.segments,
             total_frames=outline.total_frames,
             notes=outline.notes,
+            need=None if self._hold.need is None else self._hold.need.to_json(),
         )
         if job is None:
             raise _Replaced
@@ -173,12 +187,21 @@ class Run:
             await self._stopped(error)
             return
         await self._means.database.call(Store.complete, job.id, job.attempt)
+        if self._hold.need is not None and self._hold.need.key and self._hold.peak_mib:
+            key, peak = self._hold.need.key, self._hold.peak_mib
+            await self._means.database.call(Store.measured, key, peak)
 
     async def _stopped(self, error: Exception) -> None:
         """The attempt has come to nothing."""
         if self._interrupted and self.job.state is not State.PUBLISHING:
             await self._requeue()
             return
+        if isinstance(error, OutOfGpuMemory):
+            need = self._hold.need or Need(vram_mib=1)
+            if not need.alone:
+                log.info("job=%s attempt=%d again alone: %s", self.job.id, self.job.attempt, error)
+                await self._requeue(replace(need, alone=True))
+                return
         job = await self._means.database.call(Store.find, self.job.id)
         if job is None or job.attempt != self.job.attempt:
             return
@@ -211,9 +234,13 @@ class Run:
                 lost_workers=verdict.lost_workers,
             )
 
-    async def _requeue(self) -> None:
-        """Back as it was; the store makes it cancelled if that is what was asked for."""
-        await self._means.database.call(Store.requeue, self.job.id, self.job.attempt)
+    async def _requeue(self, need: Need | None = None) -> None:
+        """Back as it was; the store makes it cancelled if that is what was asked for.
+
+        With `need` it waits until that is free of a GPU.
+        """
+        known = None if need is None else need.to_json()
+        await self._means.database.call(Store.requeue, self.job.id, self.job.attempt, need=known)
 
     async def _told(self, error: Exception) -> ExportError:
         """The error as the user sees it; of what nobody expected, the log has the traceback."""

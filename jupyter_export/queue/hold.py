@@ -1,0 +1,97 @@
+"""What one attempt holds of the hardware while it works: a lease of a GPU, and cores."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from ..hardware.leases import Lease
+from ..hardware.needs import Need
+from ..workers.executor import Executor, GpuShare
+from .reservations import MustWait, OnWait, Reservations
+
+__all__ = ["Hold"]
+
+
+class Hold:
+    """At most one lease of a GPU, given back by `close` when the workers that used it have ended.
+
+    A `patient` attempt waits for what it needs; another one raises `MustWait`, so that its job can
+    wait in the queue, where it holds up nobody.
+    """
+
+    def __init__(
+        self,
+        reservations: Reservations,
+        executor: Executor,
+        lease: Lease | None = None,
+        *,
+        patient: bool = False,
+        priority: int = 0,
+    ) -> None:
+        self.need: Need | None = None if lease is None else lease.need
+        """What the attempt needs of a GPU, once that is known."""
+        self.peak_mib = 0
+        """The most GPU memory that one of its tasks was measured to take."""
+        self._reservations = reservations
+        self._executor = executor
+        self._lease = lease
+        self._patient = patient
+        self._priority = priority
+
+    async def ensure(self, encoder: str, vram: dict[str, Any] | None, on_wait: OnWait) -> None:
+        """Hold what an export with this `encoder` and these effects needs of a GPU.
+
+        `vram` is what the plan tells of the memory of its effects, as for `Reservations.need`.
+
+        Raises:
+            MustWait: it is not free now, and the attempt is not patient.
+        """
+        need = await self._reservations.need(encoder, vram)
+        self.need = need if self._lease is None else self.need
+        if not need.gpu or (self._lease is not None and self._lease.need.covers(need)):
+            return
+        # What it has is given back first: who holds a part and waits for more blocks others.
+        await self.close()
+        self.need = need
+        if self._patient:
+            self._lease = await self._reservations.gpu(need, on_wait, self._priority)
+            return
+        answer = await self._reservations.try_gpu(need, self._priority)
+        if answer.lease is None:
+            raise MustWait(need, answer.reason)
+        self._lease = answer.lease
+
+    @property
+    def share(self) -> GpuShare | None:
+        """What the tasks that use the GPU are told."""
+        if self._lease is None:
+            return None
+        path = self._lease.path
+        return GpuShare(lease="" if path is None else str(path), device=self._lease.device)
+
+    def width(self, most: int, *, hardware: bool) -> int:
+        """How many segments may render at once, of at most `most`."""
+        if not hardware or self._lease is None:
+            return most
+        return min(most, max(1, self._lease.need.nvenc_sessions))
+
+    def encoding(self, on_wait: OnWait, *, hardware: bool) -> AbstractAsyncContextManager[None]:
+        """Hold a core while a segment is encoded in software; waits for it."""
+        if hardware:
+            return nullcontext()
+        return self._reservations.cores(on_wait, self._priority)
+
+    async def close(self) -> None:
+        """End the workers that have memory on the GPU, then give the lease back."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await asyncio.shield(asyncio.ensure_future(self._give_back(lease)))
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            if lease.path is not None:
+                await self._executor.retire(str(lease.path))
+        finally:
+            lease.release()
