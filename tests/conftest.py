@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from server_support import RunningServer
 
-
 # Whatever runs beside the tests on this machine does not compete with them for leases.
 os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="runtime-")
 atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)

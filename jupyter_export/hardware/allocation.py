@@ -63,7 +63,7 @@ def _cgroup_limit(root: Path) -> Allocation | None:
     lines = _read(root / "proc/self/cgroup").splitlines()
     limits: list[tuple[float, Path]] = []
     for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers == "":
             base = root / _CGROUPS
             for folder in _upwards(base, path):

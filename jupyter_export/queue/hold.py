@@ -49,12 +49,13 @@ class Hold:
             MustWait: it is not free now, and the attempt is not patient.
         """
         need = await self._reservations.need(encoder, vram)
-        self.need = need if self._lease is None else self.need
-        if not need.gpu or (self._lease is not None and self._lease.need.covers(need)):
+        if self._lease is not None and need.gpu and self._lease.need.covers(need):
             return
         # What it has is given back first: who holds a part and waits for more blocks others.
         await self.close()
         self.need = need
+        if not need.gpu:
+            return
         if self._patient:
             self._lease = await self._reservations.gpu(need, on_wait, self._priority)
             return

@@ -1,4 +1,4 @@
-"""GPUs and cores for this server's exports: leases, the driver and the settings brought together."""
+"""GPUs and cores for the exports of this server: leases, driver and settings together."""
 
 from __future__ import annotations
 
