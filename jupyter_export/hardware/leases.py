@@ -55,6 +55,8 @@ class Held:
     since: float
     """When it was granted, or asked for; in seconds since 1970."""
     priority: int = 0
+    pid: int = 0
+    """Of the process that made it, as that process sees itself: in a container it is another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +203,7 @@ class Leases:
         """A file with our lock on it. Who dies half-way leaves one without, which is removed."""
         id = secrets.token_hex(8)
         path = self.folder / f"{id}.{kind}"
+        content = {**content, "pid": os.getpid()}
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o644)
         try:
@@ -243,7 +246,7 @@ def _parsed(id: str, uid: int, data: bytes) -> Held | None:
         value = json.loads(data)
         need = Need.from_json(value["need"])
         since, priority = float(value["since"]), int(value.get("priority", 0))
-        device = str(value.get("device", ""))
+        device, pid = str(value.get("device", "")), int(value.get("pid", 0))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None  # nothing of ours
-    return Held(id=id, uid=uid, device=device, need=need, since=since, priority=priority)
+    return Held(id=id, uid=uid, device=device, need=need, since=since, priority=priority, pid=pid)

@@ -137,6 +137,8 @@ def _schemas() -> dict[str, Any]:
         schemas.Projects,
         schemas.Hardware,
         schemas.Queue,
+        schemas.Limits,
+        schemas.LimitsBody,
         schemas.Health,
         schemas.Problem,
     ]

@@ -15,7 +15,6 @@ from ..hardware.child import last_line
 from ..settings import Settings
 from .executor import Lane, OnProgress, Task
 from .process import Run, WorkerOptions, WorkerProcess
-from .slots import Slots
 
 __all__ = ["LocalPool"]
 
@@ -29,7 +28,7 @@ KILL_SECONDS = 5.0
 
 @dataclass(kw_only=True)
 class _Lane:
-    slots: Slots
+    slots: asyncio.Semaphore
     options: Callable[[], WorkerOptions]
     """As the settings are when a worker starts."""
     idle: list[WorkerProcess] = field(default_factory=list)
@@ -68,7 +67,7 @@ class LocalPool:
 
         def lane(slots: int, scheduling: str = "") -> _Lane:
             return _Lane(
-                slots=Slots(slots),
+                slots=asyncio.Semaphore(slots),
                 options=lambda: WorkerOptions(
                     tasks=tasks,
                     niceness=settings.worker_niceness,
@@ -130,10 +129,6 @@ class LocalPool:
             self._retire(worker, "gpu")
         if left := await self._wait_for(holders, KILL_SECONDS):
             logger.error("action=retire workers=%s reason='will not die'", [w.pid for w in left])
-
-    def resize(self, size: int) -> None:
-        """Let `size` tasks of exports run at once from now on; those that run go on."""
-        self._lanes[Lane.EXPORT].slots.resize(size)
 
     async def close(self) -> None:
         """End all workers, at the latest after the grace time; running tasks lose theirs."""
