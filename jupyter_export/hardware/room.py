@@ -60,8 +60,12 @@ class Space:
     """NVENC sessions left here; none on a GPU without encoding units."""
     leases: int = 0
 
-    def refusal(self, need: Need) -> str:
-        """Why `need` cannot be had here now; empty if it can."""
+    def refusal(self, need: Need, *, whole: bool) -> str:
+        """Why `need` cannot be had here now; empty if it can.
+
+        `whole`: no device has so much memory. It gets all that there is of one that nobody else
+        holds a lease of, and its engine has to be content with that.
+        """
         if need.alone and self.leases:
             return f"{self.label} for itself alone"
         if self.places <= 0:
@@ -70,20 +74,12 @@ class Space:
             return (
                 f"NVENC sessions: needs {need.nvenc_sessions}, {self.sessions} free on {self.label}"
             )
-        if need.vram_mib > self.free_mib and not self._all(need):
+        if need.vram_mib > self.free_mib and not (whole and self.leases == 0):
             return (
                 f"GPU memory: needs {gigabytes(need.vram_mib)}, "
                 f"{gigabytes(self.free_mib)} free on {self.label}"
             )
         return ""
-
-    def reachable(self, need: Need) -> bool:
-        """Whether it could be had here once all leases are given back."""
-        return need.vram_mib <= max(self.most_mib, 0) or need.vram_mib > self.capacity_mib
-
-    def _all(self, need: Need) -> bool:
-        # More than there is: it gets all, and its engine has to be content with that.
-        return need.vram_mib > self.capacity_mib and self.leases == 0
 
     def without(self, need: Need) -> Space:
         """What is left when `need` is taken."""
@@ -104,7 +100,10 @@ class Room:
 
     def place(self, need: Need) -> Space | None:
         """The device that serves `need` best: with the fewest exports, then the tightest fit."""
-        fitting = [space for space in self.spaces if not space.refusal(need)]
+        whole = self._whole(need)
+        fitting = [space for space in self.spaces if not space.refusal(need, whole=whole)]
+        if whole:
+            return max(fitting, key=lambda space: space.free_mib, default=None)
         return min(fitting, key=lambda space: (space.leases, space.free_mib), default=None)
 
     def refusal(self, need: Need) -> str:
@@ -113,11 +112,15 @@ class Room:
             return "a GPU: none is there"
         # A GPU without encoding units says nothing about sessions that are all in use.
         able = [s for s in self.spaces if s.sessions > 0 or not need.nvenc_sessions]
-        return max(able or self.spaces, key=lambda space: space.free_mib).refusal(need)
+        roomiest = max(able or self.spaces, key=lambda space: space.free_mib)
+        return roomiest.refusal(need, whole=self._whole(need))
 
     def reachable(self, need: Need) -> bool:
         """Whether it could be had somewhere once all leases are given back."""
-        return any(space.reachable(need) for space in self.spaces)
+        return self._whole(need) or any(need.vram_mib <= s.most_mib for s in self.spaces)
+
+    def _whole(self, need: Need) -> bool:
+        return all(need.vram_mib > space.capacity_mib for space in self.spaces)
 
     def without(self, need: Need, taken: Space) -> Room:
         """What is left when `need` is taken of one of the spaces."""

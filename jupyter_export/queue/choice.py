@@ -149,7 +149,7 @@ class _Starts:
         self._free = max(0, limit - running)
         self._ahead = 0
         self._room = room
-        self._passed = passed
+        self._passed = Counter(passed)
         self._kept_for: Entry | None = None
 
     def consider(self, entry: Entry, refusal: str) -> str:
@@ -175,15 +175,25 @@ class _Starts:
         space = None if refusal else room.place(entry.need)
         if space is None:
             self.waiting.append(entry)
-            # Where strangers have taken what it needs, keeping the rest free would not help it.
-            if self._passed.get(entry.id, 0) >= MAX_PASSES and room.reachable(entry.need):
-                self._kept_for = entry
+            self._keep_for(entry, room)
             return refusal or room.refusal(entry.need)
         self._room = room.without(entry.need, space)
         self.chosen.append(entry)
         if self.waiting:
             self.passes[entry.id] = tuple(one.id for one in self.waiting)
+            self._passed.update(self.passes[entry.id])
+            for one in self.waiting:
+                self._keep_for(one, room)
         return ""
+
+    def _keep_for(self, entry: Entry, room: Room) -> None:
+        """Let nobody pass it any more if that was often enough.
+
+        Where strangers have taken what it needs, keeping the rest free would not help it.
+        """
+        often = self._passed[entry.id] >= MAX_PASSES
+        if self._kept_for is None and often and room.reachable(entry.need):
+            self._kept_for = entry
 
 
 def _line(ready: Sequence[Entry], busy: Sequence[Entry]) -> list[Entry]:
