@@ -265,7 +265,7 @@ class LimitsHandler(ExportHandler):
 
     @operation(schemas.Limits, body=schemas.LimitsBody, errors=(422,))
     @web.authenticated
-    @authorized(action=ADMIN_ACTION)
+    @authorized(action=ADMIN_ACTION)  # type: ignore[untyped-decorator]
     async def patch(self) -> None:
         """Change limits until the server ends; what runs goes on."""
         body = self.body(schemas.LimitsBody)
