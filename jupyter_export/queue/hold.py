@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from ..hardware.leases import Lease
@@ -49,6 +50,8 @@ class Hold:
             MustWait: it is not free now, and the attempt is not patient.
         """
         need = await self._reservations.need(encoder, vram)
+        if self.need is not None and self.need.alone and need.gpu:
+            need = replace(need, alone=True)
         if self._lease is not None and need.gpu and self._lease.need.covers(need):
             return
         # What it has is given back first: who holds a part and waits for more blocks others.

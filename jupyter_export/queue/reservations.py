@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..hardware.allocation import Allocation, allocation
 from ..hardware.encoders import ENCODERS, Family
-from ..hardware.gpus import Gpus
+from ..hardware.gpus import Device, Gpus
 from ..hardware.leases import Held, Lease, Leases, LeasesBusy, Standing, Want
 from ..hardware.needs import NVENC_WIDTH, Need, calibrated, gpu_need
 from ..hardware.room import GpuLimits, Room, measure, turn
@@ -171,9 +171,9 @@ class Reservations:
             return _NOTHING
 
     def _room(self) -> Room:
-        return self._measured(self._standing())
+        return self._measured(self._standing(), self._gpus.view().devices)
 
-    def _measured(self, standing: Standing) -> Room:
+    def _measured(self, standing: Standing, devices: Sequence[Device]) -> Room:
         settings = self._settings
         limits = GpuLimits(
             places=settings.gpu_exports_per_device,
@@ -181,7 +181,7 @@ class Reservations:
             sessions=settings.nvenc_sessions,
             sessions_per_gpu=settings.nvenc_sessions_per_gpu,
         )
-        return measure(self._gpus.view().devices, standing.held, limits, time.time())
+        return measure(devices, standing.held, limits, time.time())
 
     def _want(self, need: Need, priority: int) -> Want | None:
         if self._leases is None:
@@ -194,10 +194,12 @@ class Reservations:
 
     def _try_gpu(self, need: Need, priority: int, want: Want | None) -> _Answer:
         reason = ""
+        # Asked before the directory is locked: a driver that hangs must not keep all others out.
+        devices = self._gpus.view().devices
 
         def pick(standing: Standing) -> str | None:
             nonlocal reason
-            room = self._measured(standing)
+            room = self._measured(standing, devices)
             space = room.place(need)
             if space is None:
                 reason = room.refusal(need)
@@ -214,8 +216,6 @@ class Reservations:
                 return None
             return space.id
 
-        # Asked before the directory is locked: a driver that hangs must not keep all others out.
-        self._gpus.view()
         return self._acquire(need, pick, lambda: reason)
 
     def _try_cores(self, need: Need, priority: int, want: Want | None) -> _Answer:
