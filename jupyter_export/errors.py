@@ -14,6 +14,7 @@
     ├── EncoderError            encoding failed
     │   ├── EncoderUnavailable      the encoder asked for cannot be used here
     │   └── EncoderFailed           an encoder stopped in the middle of its work
+    ├── OutOfMemory             a picture does not fit into the device's memory
     ├── QueueError              the queue refuses
     │   ├── JobNotFound             there is no such job
     │   ├── IllegalMove             the job's state does not allow it
@@ -21,7 +22,6 @@
     │   ├── DuplicateJob            the project already has a live job of this kind
     │   └── QueueBusy               the queue cannot take this now
     ├── WorkerLost              a worker process died or stopped answering
-    ├── OutOfGpuMemory          the GPU's memory does not suffice
     ├── Cancelled               somebody cancelled the work
     ├── ServerUnreachable       no Jupyter server answers
     └── InternalError           a bug of ours
@@ -47,7 +47,7 @@ __all__ = [
     "IllegalMove",
     "InternalError",
     "JobNotFound",
-    "OutOfGpuMemory",
+    "OutOfMemory",
     "OutputError",
     "OutputInUse",
     "PathError",
@@ -192,6 +192,15 @@ class EncoderFailed(EncoderError):
     transient = True
 
 
+class OutOfMemory(ExportError):
+    """A picture does not fit into the memory of the device, however small it is cut.
+
+    On a GPU the queue tries such a job once more with the device for itself alone.
+    """
+
+    title = "Not enough memory"
+
+
 class QueueError(ExportError):
     """The queue refuses."""
 
@@ -237,15 +246,6 @@ class WorkerLost(ExportError):
 
     title = "A worker process was lost"
     transient = True
-
-
-class OutOfGpuMemory(ExportError):
-    """The GPU's memory does not suffice, however small the pieces.
-
-    The queue tries such a job once more with the device for itself alone; then it has failed.
-    """
-
-    title = "The GPU's memory does not suffice"
 
 
 class Cancelled(ExportError):

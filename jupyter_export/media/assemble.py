@@ -179,7 +179,7 @@ def _audio(
     audio = plan.audio
     assert audio is not None
     if audio.id is None:
-        source = stack.enter_context(open_source(Path(plan.source.path)))
+        source = stack.enter_context(open_source(Path(plan.sources[audio.sources[0] or 0].path)))
         stream = source.streams[audio.facts.index]
         assert isinstance(stream, AudioStream)
         copied = copied_packets(source, audio.facts.index, audio.start, audio.end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Path"]
 
@@ -53,6 +53,21 @@ class Path:
         first = max(0, bisect_right(self.times, start) - 2)
         last = min(len(self.times), bisect_right(self.times, end) + 2)
         return Path(self.times[first:last], self.points[first:last], self.interpolation)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a recipe; `from_json` reads it."""
+        return {
+            "times": self.times,
+            "points": self.points,
+            "interpolation": self.interpolation,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Path:
+        """What `to_json` gave; further keys are left alone."""
+        return cls(
+            tuple(value["times"]), tuple(map(tuple, value["points"])), value["interpolation"]
+        )
 
     def _tangent(self, i: int) -> Sequence[float]:
         a, b = max(0, i - 1), min(len(self.points) - 1, i + 1)

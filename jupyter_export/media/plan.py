@@ -1,40 +1,32 @@
-"""Cut an export into segments: a pure function of the spec and the facts about its source."""
+"""Cut an export into segments: a pure function of the spec and the facts about its sources."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import SpecError
-from ..spec import Crop, Encoding, ExportSpec, Quality
+from ..spec import Compare, Effect, ExportSpec
+from .cut import cut
+from .effects import effect
 from .effects.base import Picture
-from .effects.crop import PLANAR_8BIT
-from .facts import AudioFacts, Colour, FrameTimes, SourceFacts
-from .path import Path
-from .recipe import AudioRecipe, CropRecipe, EncoderRecipe, SegmentRecipe, digest, versions
+from .facts import SourceFacts
+from .recipe import EncoderRecipe, MixRecipe, SegmentRecipe, StrandRecipe, digest, versions
+from .shapes import Shapes, checked, shapes_of, steps_of, upright_picture
+from .sound import AudioPlan, plan_audio
+from .stamps import Stamps
+from .timeline import Clip, Part, Taken, clip_of, output_rate, parts_of
 
 if TYPE_CHECKING:
     from ..hardware.encoders import EncoderSettings
 
 __all__ = ["AudioPlan", "Plan", "Segment", "make_plan"]
 
-#: A group of pictures longer than this many segment lengths is cut inside.
-_LONGEST = 2
-#: AAC's sampling frequencies in Hz (ISO/IEC 14496-3, table 1.18).
-_AAC_RATES = {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000}
-#: Bits per second and channel, at which AAC-LC is transparent for most material.
-_AAC_BIT_RATE = 96_000
-#: Deeper formats that FFV1 takes as they are.
-_DEEP = {f"yuv{chroma}p{bits}le" for chroma in (420, 422, 444) for bits in (10, 12)}
 #: Frames per second to reckon with where the rate varies.
 _USUAL_RATE = Fraction(30)
-_RGB_SPACE = 0
-_BT709 = 1
 
 
 class _Plan(BaseModel):
@@ -50,25 +42,15 @@ class Segment(_Plan):
     frames: int
     start: int
     """Where it begins in the output, in the plan's time base."""
+    sources: tuple[int, ...]
+    """For each strand of the recipe its file in the plan's sources."""
     recipe: SegmentRecipe
-
-
-class AudioPlan(_Plan):
-    """The output's audio track: packets copied, or rendered by a recipe."""
-
-    id: str | None
-    """Name of the rendered file; None where packets are copied."""
-    facts: AudioFacts
-    start: Fraction
-    """Seconds on the source's clock at the output's time 0."""
-    end: Fraction
-    recipe: AudioRecipe | None
 
 
 class Plan(_Plan):
     """The whole export."""
 
-    source: SourceFacts
+    sources: tuple[SourceFacts, ...]
     suffix: str
     """Of the output; it decides the container."""
     segments: tuple[Segment, ...]
@@ -85,181 +67,173 @@ class Plan(_Plan):
 
 def make_plan(
     spec: ExportSpec,
-    source: SourceFacts,
-    times: FrameTimes,
+    sources: Sequence[SourceFacts],
+    taken: Sequence[Taken],
     encoder: EncoderSettings,
     *,
     segment_seconds: float = 8.0,
-    field: str = "sources[0]",
 ) -> Plan:
-    """The plan of an export of one range of one source.
+    """The plan of an export.
 
-    Segments begin at the first keyframe after each multiple of `segment_seconds` of the
-    *source's* time, so that moving the start of a clip leaves the later segments as they were.
+    `taken` are the spec's sources, and after them what it compares with; their files are
+    `sources`.
 
     Raises:
-        SpecError: a crop leaves the picture.
+        SpecError: an effect or a transition cannot be done.
     """
-    crop = next(iter(spec.sources[0].effects), None)
-    pix_fmt = encoder.pix_fmt or _own_pix_fmt(source, crop)
-    if pix_fmt == "yuv420p" and source.video.pix_fmt.startswith("yuvj") and encoder.pix_fmt:
-        pix_fmt = "yuvj420p"  # the same samples; the name carries the full range
-    if crop is not None:
-        _check_inside(crop, source, field)
-    picture = _picture(source, spec.encoding, crop, pix_fmt)
+    rate = output_rate(taken, spec.encoding.fps, alone=len(taken) == 1 and not taken[0].spec.speed)
+    clips = [clip_of(t, rate) for t in taken]
+    compared = clips.pop() if spec.compare else None
+    upright = {t.field: upright_picture(t.facts) for t in taken}
+    after = {
+        t.field: checked(t.spec.effects, upright[t.field], f"{t.field}.effects") for t in taken
+    }
+    leading = clips[0].taken
+    shapes = shapes_of(
+        spec,
+        leading.facts,
+        after[leading.field],
+        encoder.pix_fmt,
+        changed=bool(spec.effects) or any(t.spec.effects for t in taken),
+    )
+    checked(spec.effects, shapes.canvas, "effects")
+    sounding = clips
+    if compared is not None and spec.compare is not None:
+        layout = spec.compare.layout
+        if layout == "before_then_after":
+            sounding = [compared, *clips]
+            parts = parts_of(sounding, spec.transition, rate)
+        else:
+            parts = [_together(compared, clips[0], layout)]
+    else:
+        parts = parts_of(clips, spec.transition, rate)
+    base = 1 / rate if rate else leading.facts.video.time_base
     recipe_encoder = EncoderRecipe(
         name=encoder.name,
         options=encoder.options,
         threads=encoder.thread_count,
         thread_type=encoder.thread_type,
-        gop=encoder.gop_size(times.rate or _USUAL_RATE),
+        gop=encoder.gop_size(rate or _USUAL_RATE),
         hardware=encoder.hardware,
     )
-    base = 1 / times.rate if times.rate else source.video.time_base
-    segments = []
-    for first, stop, count, position in _ranges(times, source, segment_seconds):
+    planner = _Planner(spec, shapes, upright, recipe_encoder, rate, base)
+    seconds = min([segment_seconds, *(effect(e.type).segment_seconds for e in _effects(spec))])
+    segments = tuple(
+        planner.segment(part, i, j) for part in parts for i, j in cut(part, seconds, rate)
+    )
+    total = sum(part.count for part in parts)
+    first = taken[0].times
+    return Plan(
+        sources=tuple(sources),
+        suffix=PurePosixPath(spec.output).suffix.lower(),
+        segments=segments,
+        audio=plan_audio(spec, sounding, parts, rate),
+        time_base=base,
+        duration=total if rate else first.end - first.pts[0],
+        total_frames=total,
+        rate=rate,
+        picture=shapes.picture,
+        notes=_notes(sources),
+    )
+
+
+def _together(before: Clip, after: Clip, layout: Literal["side_by_side", "wipe"]) -> Part:
+    """Both at once, as long as the later one lasts; the other one waits on its last frame."""
+    count = len(after.shown)
+    shown = (*before.shown[:count], *before.shown[-1:] * (count - len(before.shown)))
+    mix = MixRecipe(type=layout, length=count if layout == "wipe" else 1)
+    return Part((Clip(before.taken, shown, every=False), after), (0, 0), count, 0, mix)
+
+
+def _effects(spec: ExportSpec) -> list[Effect]:
+    every = [e for _, source in spec.every_source() for e in source.effects]
+    return [e for e in (*every, *spec.effects) if not isinstance(e, Compare)]
+
+
+def _notes(sources: Sequence[SourceFacts]) -> tuple[str, ...]:
+    if len(sources) == 1:
+        return sources[0].notes
+    return tuple(f"{PurePosixPath(s.path).name}: {note}" for s in sources for note in s.notes)
+
+
+class _Planner:
+    """Makes segments; holds what they all share."""
+
+    def __init__(
+        self,
+        spec: ExportSpec,
+        shapes: Shapes,
+        upright: dict[str, Picture],
+        encoder: EncoderRecipe,
+        rate: Fraction | None,
+        base: Fraction,
+    ) -> None:
+        self._spec = spec
+        self._shapes = shapes
+        self._upright = upright
+        self._encoder = encoder
+        self._rate = rate
+        self._base = base
+
+    def segment(self, part: Part, i: int, j: int) -> Segment:
+        """The frames `i` to `j` of `part`."""
+        strands = tuple(
+            self._strand(clip, first + i, first + j)
+            for clip, first in zip(part.clips, part.firsts, strict=True)
+        )
+        stamps, begin, end = self._stamps(part, i, j)
+        effects = steps_of(
+            self._spec.effects,
+            self._shapes.canvas,
+            float(begin * self._base),
+            float(end * self._base),
+        )
+        mix = part.mix
+        if mix is not None and mix.type != "side_by_side":
+            mix = mix.model_copy(update={"offset": i})
         recipe = SegmentRecipe(
-            source=source.fingerprint,
-            video=source.video,
-            origin=source.origin,
-            first=first,
-            stop=stop,
-            rate=times.rate,
-            steps=tuple(_steps(crop, source, first, stop, pix_fmt)),
-            picture=picture,
-            colour=_colour(source),
-            encoder=recipe_encoder,
+            strands=strands,
+            mix=mix,
+            canvas=self._shapes.canvas,
+            effects=effects,
+            start=begin * self._base if effects else None,
+            rate=self._rate,
+            time_base=self._base,
+            stamps=Stamps.of(stamps),
+            picture=self._shapes.picture,
+            colour=self._shapes.colour,
+            encoder=self._encoder,
             versions=versions(),
         )
-        start = position if times.rate else first - times.pts[0]
-        segments.append(
-            Segment(id=digest(recipe), kind="render", frames=count, start=start, recipe=recipe)
+        return Segment(
+            id=digest(recipe),
+            kind="render",
+            frames=j - i,
+            start=begin,
+            sources=tuple(clip.taken.index for clip in part.clips),
+            recipe=recipe,
         )
-    total = len(times.pts)
-    return Plan(
-        source=source,
-        suffix=PurePosixPath(spec.output).suffix.lower(),
-        segments=tuple(segments),
-        audio=_audio(spec, source, times, base),
-        time_base=base,
-        duration=total if times.rate else times.end - times.pts[0],
-        total_frames=total,
-        rate=times.rate,
-        picture=picture,
-        notes=source.notes,
-    )
 
+    def _stamps(self, part: Part, i: int, j: int) -> tuple[Sequence[int], int, int]:
+        """The time stamps from 0, and where the segment begins and ends in the output."""
+        if self._rate is not None:
+            return range(j - i), part.start + i, part.start + j
+        clip, first = part.clips[0], part.firsts[0]
+        shown, zero = clip.shown, clip.shown[0]
+        stop = shown[first + j] if first + j < len(shown) else clip.taken.times.end
+        begin = shown[first + i]
+        return [pts - begin for pts in shown[first + i : first + j]], begin - zero, stop - zero
 
-def _ranges(
-    times: FrameTimes, source: SourceFacts, seconds: float
-) -> Iterator[tuple[int, int, int, int]]:
-    """``(first pts, end pts, frames, frames before)`` of each segment."""
-    step = max(1, round(Fraction(seconds) / source.video.time_base))
-    starts = [times.pts[0]]
-    while True:
-        begin = starts[-1]
-        # The next line of the grid, counted from the source's own beginning.
-        line = source.origin + ((begin - source.origin) // step + 1) * step
-        i = bisect_left(times.keyframes, line)
-        next_key = times.keyframes[i] if i < len(times.keyframes) else times.end
-        if next_key - begin > _LONGEST * step:
-            j = bisect_left(times.pts, line + step)
-            next_key = min(next_key, times.pts[j] if j < len(times.pts) else times.end)
-        if next_key >= times.end:
-            break
-        starts.append(next_key)
-    for first, stop in zip(starts, [*starts[1:], times.end], strict=True):
-        a, b = bisect_left(times.pts, first), bisect_left(times.pts, stop)
-        yield first, stop, b - a, a
-
-
-def _steps(
-    crop: Crop | None, source: SourceFacts, first: int, stop: int, pix_fmt: str
-) -> Iterator[CropRecipe]:
-    if crop is None:
-        return
-    base = source.video.time_base
-    path = Path(
-        tuple(k.time for k in crop.keyframes),
-        tuple((k.x, k.y, k.width, k.height) for k in crop.keyframes),
-        crop.interpolation,
-    ).between(float((first - source.origin) * base), float((stop - source.origin) * base))
-    yield CropRecipe(
-        times=path.times,
-        points=path.points,  # type: ignore[arg-type]  # four values each, made above
-        interpolation=path.interpolation,
-        size=crop.size,
-        pix_fmt=pix_fmt if pix_fmt in PLANAR_8BIT else "yuv420p",
-        filter="bicubic",
-    )
-
-
-def _check_inside(crop: Crop, source: SourceFacts, field: str) -> None:
-    width, height = source.video.upright_width, source.video.upright_height
-    slack = 1.0  # a pixel: rounding, and pictures cut to even sides
-    for i, key in enumerate(crop.keyframes):
-        over = max(-key.x, -key.y, key.x + key.width - width, key.y + key.height - height)
-        if over > slack:
-            raise SpecError(
-                f"At {key.time:g} s the crop of {key.width:g}×{key.height:g} at "
-                f"({key.x:g}, {key.y:g}) leaves the {width}×{height} picture by {over:g} pixels.",
-                "Move it inside, or make it smaller.",
-                field=f"{field}.effects[0].keyframes[{i}]",
-            )
-
-
-def _picture(source: SourceFacts, encoding: Encoding, crop: Crop | None, pix_fmt: str) -> Picture:
-    width, height = crop.size if crop else (source.video.upright_width, source.video.upright_height)
-    if encoding.size is not None:
-        width, height = encoding.size
-    return Picture(width=width, height=height, pix_fmt=pix_fmt)
-
-
-def _own_pix_fmt(source: SourceFacts, crop: Crop | None) -> str:
-    """For lossless output: the source's own format, as far as the steps and FFV1 can take it."""
-    own = source.video.pix_fmt.replace("yuvj", "yuv")
-    if own in PLANAR_8BIT or (crop is None and own in _DEEP):
-        return own
-    return "yuv420p"
-
-
-def _colour(source: SourceFacts) -> Colour:
-    colour = source.video.colour
-    if colour.space == _RGB_SPACE:
-        return Colour(range=1, space=_BT709, primaries=_BT709, transfer=_BT709)
-    return colour
-
-
-def _audio(
-    spec: ExportSpec, source: SourceFacts, times: FrameTimes, base: Fraction
-) -> AudioPlan | None:
-    facts = source.audio
-    wanted = spec.encoding.audio
-    if facts is None or wanted == "none":
-        return None
-    video = source.video.time_base
-    start = times.pts[0] * video
-    length = len(times.pts) * base if times.rate else (times.end - times.pts[0]) * video
-    end = start + length
-    # Only MP4 hides what a packet has before the range (an edit list), so only it is exact.
-    to_mp4 = not spec.output.lower().endswith(".mkv")
-    raw = source.format.startswith("mov") and facts.codec == "aac" and facts.profile == "LC"
-    if wanted == "auto" and raw and to_mp4:
-        return AudioPlan(id=None, facts=facts, start=start, end=end, recipe=None)
-    recipe = AudioRecipe(
-        source=source.fingerprint,
-        audio=facts,
-        start=start,
-        end=end,
-        sample_rate=facts.sample_rate if facts.sample_rate in _AAC_RATES else 48000,
-        codec="flac" if spec.encoding.quality is Quality.LOSSLESS and wanted == "auto" else "aac",
-        layout=_layout(facts.channels),
-        bit_rate=_AAC_BIT_RATE * min(2, facts.channels) + 48_000 * max(0, facts.channels - 2),
-        versions=versions(),
-    )
-    return AudioPlan(id=digest(recipe), facts=facts, start=start, end=end, recipe=recipe)
-
-
-def _layout(channels: int) -> str:
-    """A layout that AAC has, for every number of channels."""
-    return {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(channels, "stereo")
+    def _strand(self, clip: Clip, i: int, j: int) -> StrandRecipe:
+        taken = clip.taken
+        start, end = clip.seconds(i, j)
+        return StrandRecipe(
+            source=taken.facts.fingerprint,
+            video=taken.facts.video,
+            origin=taken.facts.origin,
+            shown=Stamps.of(clip.shown[i:j]),
+            steps=steps_of(
+                taken.spec.effects, self._upright[taken.field], float(start), float(end)
+            ),
+            picture=self._shapes.strand,
+        )

@@ -11,38 +11,46 @@ import hashlib
 import json
 from fractions import Fraction
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import av
 import PIL
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from .effects.base import Picture
 from .facts import AudioFacts, Colour, Fingerprint, VideoFacts
+from .stamps import Stamps
 
-__all__ = ["AudioRecipe", "CropRecipe", "EncoderRecipe", "SegmentRecipe", "digest", "versions"]
+__all__ = [
+    "AudioPart",
+    "AudioPiece",
+    "AudioRecipe",
+    "EncoderRecipe",
+    "MixRecipe",
+    "SegmentRecipe",
+    "StepRecipe",
+    "StrandRecipe",
+    "digest",
+    "versions",
+]
 
 #: Raised whenever the renderer changes what it makes of an unchanged recipe.
-RENDERER = 1
+RENDERER = 2
 
 
 class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CropRecipe(_Recipe):
-    """A crop, with the part of its path that decides this segment."""
+class StepRecipe(_Recipe):
+    """An effect, with the part of it that decides this segment."""
 
-    type: Literal["crop"] = "crop"
-    times: tuple[float, ...]
-    points: tuple[tuple[float, float, float, float], ...]
-    interpolation: Literal["spline", "linear"]
-    size: tuple[int, int]
-    pix_fmt: str
-    filter: Literal["bicubic", "bilinear"]
-
-
-StepRecipe = Annotated[CropRecipe, Field()]
+    type: str
+    version: int
+    params: dict[str, Any]
+    """JSON, as the effect's `resolve` gave it."""
+    picture: Picture
+    """The shape of the frames that it gets."""
 
 
 class EncoderRecipe(_Recipe):
@@ -59,40 +67,88 @@ class EncoderRecipe(_Recipe):
     hardware: bool
 
 
-class SegmentRecipe(_Recipe):
-    """Which frames of which source, what is done to them, and how they are encoded."""
+class StrandRecipe(_Recipe):
+    """Frames of one source, after the effects on it."""
 
     source: Fingerprint
     video: VideoFacts
     origin: int
     """Time stamp of the source's first shown frame."""
-    first: int
-    """Time stamp of the segment's first frame, in the source's time base."""
-    stop: int
-    """Where the segment ends: the time stamp after it."""
+    shown: Stamps
+    """For every frame of the segment the time stamp of the source's frame, never falling."""
+    steps: tuple[StepRecipe, ...]
+    """In the time of the source."""
+    picture: Picture
+    """The shape of what it gives."""
+
+
+class MixRecipe(_Recipe):
+    """How the strands of a segment become one picture.
+
+    With frame i of the segment at p = (offset + i) / length: *fade_out* shows the strand at
+    1 − p over black, *fade_in* at p, *dissolve* the first strand at 1 − p and the second at p;
+    *wipe* shows the second strand left of p of the width; *side_by_side* knows no p.
+    """
+
+    type: Literal["fade_out", "fade_in", "dissolve", "side_by_side", "wipe"]
+    offset: int = 0
+    length: int = 1
+
+
+class SegmentRecipe(_Recipe):
+    """Which frames of which sources, what is done to them, and how they are encoded."""
+
+    strands: tuple[StrandRecipe, ...]
+    mix: MixRecipe | None
+    canvas: Picture
+    """The shape after the mix, that the effects get."""
+    effects: tuple[StepRecipe, ...]
+    """In output time."""
+    start: Fraction | None
+    """Output time of the first frame in seconds; None where no effect asks for it."""
     rate: Fraction | None
     """Constant frame rate; None keeps the source's time stamps."""
-    steps: tuple[StepRecipe, ...]
+    time_base: Fraction
+    """Of `stamps`."""
+    stamps: Stamps
+    """Of the segment's frames, from 0."""
     picture: Picture
     """The shape of the encoded frames."""
     colour: Colour
     encoder: EncoderRecipe
     versions: dict[str, str]
 
-    @property
-    def time_base(self) -> Fraction:
-        """Of the segment's own time stamps, which begin at 0."""
-        return 1 / self.rate if self.rate else self.video.time_base
+
+class AudioPiece(_Recipe):
+    """A range of a track at one speed, in seconds on the container's clock."""
+
+    start: Fraction
+    end: Fraction
+    rate: Fraction
+    """2 is twice as fast."""
+
+
+class AudioPart(_Recipe):
+    """What sounds during one clip."""
+
+    source: Fingerprint | None
+    """None is silence."""
+    audio: AudioFacts | None
+    pieces: tuple[AudioPiece, ...]
+    length: Fraction
+    """Seconds of output: what is missing is silent, what is more is cut."""
+    fade_in: Fraction = Fraction(0)
+    """Seconds at the beginning in which it rises, linearly."""
+    fade_out: Fraction = Fraction(0)
+    overlap: Fraction = Fraction(0)
+    """Seconds of its beginning that are mixed with the end of the part before (a linear cross
+    fade)."""
 
 
 class AudioRecipe(_Recipe):
-    """A range of an audio track, encoded."""
+    """An audio track, encoded."""
 
-    source: Fingerprint
-    audio: AudioFacts
-    start: Fraction
-    """Seconds on the container's clock; the output's time 0."""
-    end: Fraction
+    parts: tuple[AudioPart, ...]
     sample_rate: int
     layout: str
     codec: Literal["aac", "flac"]

@@ -1,29 +1,36 @@
-"""Render one segment: decode, effects, encode, each in a thread of its own."""
+"""Render one segment: decode, effects, mix, encode, each in a thread of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
 
 from av.video.frame import VideoFrame
 
+from .effects import effect
 from .effects.base import Step
-from .effects.crop import PLANAR_8BIT, CropStep
 from .encode import encode_segment
+from .facts import Colour
 from .graph import Convert, upright
-from .path import Path as MotionPath
+from .mix import mixed
 from .pipe import in_thread
 from .reader import Reader
-from .recipe import CropRecipe, SegmentRecipe
+from .recipe import SegmentRecipe, StepRecipe, StrandRecipe
 
-__all__ = ["render_segment"]
+__all__ = ["render_segment", "segment_frames"]
+
+_USUAL_RATE = Fraction(30)
 
 
 def render_segment(
-    recipe: SegmentRecipe, reader: Reader, target: Path, on_frame: Callable[[int], None]
+    recipe: SegmentRecipe,
+    readers: Sequence[Reader],
+    target: Path,
+    on_frame: Callable[[int], None],
 ) -> int:
-    """Render `recipe` from its source into the segment file `target`.
+    """Render `recipe` into the segment file `target`; `readers` are those of its strands.
 
     `on_frame` is called with the number of frames so far; what it raises ends the work.
 
@@ -34,67 +41,109 @@ def render_segment(
         SourceUnreadable: nothing can be decoded in the range.
         EncoderFailed, DiskFull, OutputError: as `encode_segment`.
     """
-    decoded = in_thread(reader.frames(recipe.first, recipe.stop), "decode")
-    finished = _process(decoded, recipe)
-    if recipe.steps:
-        finished = in_thread(finished, "effects")
-    try:
+    with closing(segment_frames(recipe, readers)) as frames:
         return encode_segment(
-            finished,
+            _stamped(frames, recipe),
             target,
             encoder=recipe.encoder,
             picture=recipe.picture,
             colour=recipe.colour,
             time_base=recipe.time_base,
-            rate=recipe.rate or Fraction(30),
+            rate=recipe.rate or _USUAL_RATE,
             on_frame=on_frame,
         )
-    finally:
-        finished.close()
-        decoded.close()
 
 
-def _process(
-    frames: Iterator[VideoFrame], recipe: SegmentRecipe
+def segment_frames(
+    recipe: SegmentRecipe, readers: Sequence[Reader]
 ) -> Generator[VideoFrame, None, None]:
-    """Every frame, upright, through the steps, in the picture and time base of the output."""
-    video = recipe.video
-    steps = [make_step(step) for step in recipe.steps]
-    first_fmt = recipe.picture.pix_fmt if not steps else _step_input(recipe)
-    straighten = upright(video, first_fmt) if steps else None
-    finish = Convert(video, recipe.picture, turn=not steps)
-    origin, base = recipe.origin, video.time_base
-    for frame in frames:
-        assert frame.pts is not None
-        time = (frame.pts - origin) * base
-        stamp = _stamp(frame.pts, recipe)
-        if straighten is not None:
-            frame = straighten(frame)
-        for step in steps:
-            frame = step(frame, time)
-        frame = finish(frame)
+    """The pictures of the segment as the encoder gets them, without time stamps of their own.
+
+    A picture that is shown several times is the same object.
+    """
+    with ExitStack() as stack:
+        strands = []
+        for strand, reader in zip(recipe.strands, readers, strict=True):
+            decoded = in_thread(reader.frames(strand.shown.first, strand.shown.last + 1), "decode")
+            stack.enter_context(closing(decoded))
+            made = _strand(decoded, strand, recipe.colour)
+            if strand.steps:
+                made = in_thread(made, "effects")
+                stack.enter_context(closing(made))
+            strands.append(made)
+        frames = _finished(mixed(strands, recipe.mix), recipe)
+        if recipe.mix is not None or recipe.effects:
+            frames = in_thread(frames, "mix")
+            stack.enter_context(closing(frames))
+        yield from frames
+
+
+def make_step(recipe: StepRecipe) -> Step:
+    """The effect that a recipe describes."""
+    return effect(recipe.type).make(recipe.params, recipe.picture)
+
+
+def _stamped(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[VideoFrame]:
+    for frame, stamp in zip(frames, recipe.stamps.values(), strict=True):
         frame.pts = stamp
         frame.time_base = recipe.time_base
         yield frame
 
 
-def make_step(recipe: CropRecipe) -> Step:
-    """The effect that a recipe describes."""
-    path = MotionPath(recipe.times, recipe.points, recipe.interpolation)
-    return CropStep(path, recipe.size, recipe.pix_fmt, recipe.filter)
+def _strand(
+    frames: Iterator[VideoFrame], strand: StrandRecipe, colour: Colour
+) -> Iterator[VideoFrame]:
+    """Every frame that `strand` shows, upright, through its steps, in the strand's shape."""
+    video = strand.video
+    steps = [make_step(step) for step in strand.steps]
+    straighten = upright(video, strand.steps[0].picture.pix_fmt) if steps else None
+    finish = Convert(video, strand.picture, turn=not steps, colour=colour)
+    last: VideoFrame | None = None
+    result: VideoFrame | None = None
+    for frame, pts in _shown(frames, strand):
+        if frame is not last or result is None:
+            last = result = frame
+            time = (pts - strand.origin) * video.time_base
+            if straighten is not None:
+                result = straighten(result)
+            for step in steps:
+                result = step(result, time)
+            result = finish(result)
+        yield result
 
 
-def _step_input(recipe: SegmentRecipe) -> str:
-    """The format in which the steps get their frames: as the source has it, in 8 bits."""
-    own = recipe.video.pix_fmt
-    if own in PLANAR_8BIT:
-        return own
-    chroma = "444" if "444" in own else "422" if "422" in own else "420"
-    return f"yuv{chroma}p"
+def _shown(frames: Iterator[VideoFrame], strand: StrandRecipe) -> Iterator[tuple[VideoFrame, int]]:
+    """For every frame of the segment the source's frame and its time stamp.
+
+    Where one could not be decoded, the one before it stays, so that nothing moves in time.
+    """
+    held: VideoFrame | None = None
+    held_at = 0
+    coming = next(frames, None)
+    for pts in strand.shown.values():
+        while coming is not None and coming.pts is not None and coming.pts <= pts:
+            held, held_at = coming, coming.pts
+            coming = next(frames, None)
+        if held is None:
+            assert coming is not None and coming.pts is not None  # the reader gives one at least
+            held, held_at = coming, coming.pts
+            coming = next(frames, None)
+        yield held, held_at
 
 
-def _stamp(pts: int, recipe: SegmentRecipe) -> int:
-    offset = pts - recipe.first
-    if recipe.rate is None:
-        return offset
-    return round(offset * recipe.video.time_base * recipe.rate)
+def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[VideoFrame]:
+    """Through the effects of the spec, in the encoder's format."""
+    steps = [make_step(step) for step in recipe.effects]
+    finish = None
+    if recipe.canvas != recipe.picture:
+        # The strands have been brought to the output's colours already.
+        mixed_so_far = {"colour": recipe.colour, "pix_fmt": recipe.canvas.pix_fmt}
+        facts = recipe.strands[0].video.model_copy(update=mixed_so_far)
+        finish = Convert(facts, recipe.picture, turn=False)
+    for frame, stamp in zip(frames, recipe.stamps.values(), strict=True):
+        result = frame
+        if recipe.start is not None:
+            time = recipe.start + stamp * recipe.time_base
+            for step in steps:
+                result = step(result, time)
+        yield result if finish is None else finish(result)

@@ -63,8 +63,8 @@ async def admit(
 
 def _check_paths(spec: ExportSpec, root: Path, allow_hidden: bool) -> Path:
     sources = [
-        resolve_source(root, source.path, allow_hidden=allow_hidden, field=f"sources[{index}].path")
-        for index, source in enumerate(spec.sources)
+        resolve_source(root, source.path, allow_hidden=allow_hidden, field=f"{field}.path")
+        for field, source in spec.every_source()
     ]
     output = resolve_output(root, spec.output, allow_hidden=allow_hidden)
     for source in sources:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import DiskFull, ExportError, InternalError, OutOfGpuMemory, WorkerLost
+from ..errors import DiskFull, ExportError, InternalError, OutOfMemory, WorkerLost
 from ..hardware.leases import Lease
 from ..hardware.needs import Need
 from ..job import Job, Progress, State
@@ -196,9 +196,9 @@ class Run:
         if self._interrupted and self.job.state is not State.PUBLISHING:
             await self._requeue()
             return
-        if isinstance(error, OutOfGpuMemory):
-            need = self._hold.need or Need(vram_mib=1)
-            if not need.alone:
+        if isinstance(error, OutOfMemory):
+            need = self._hold.need
+            if need is not None and need.gpu and not need.alone:
                 log.info("job=%s attempt=%d again alone: %s", self.job.id, self.job.attempt, error)
                 await self._requeue(replace(need, alone=True))
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -15,16 +15,14 @@ from ..hardware.encoders import options
 from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.cache import SegmentCache
-from ..media.facts import SourceFacts
-from ..media.index import frame_times
 from ..media.plan import Plan, make_plan
-from ..media.probe import probe
-from ..media.reader import Reader
+from ..media.preview import at_time, jpeg_of
 from ..media.render import render_segment
 from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, parse
 from .context import TaskContext
+from .sources import Readers, check_unchanged, look_at
 
 __all__ = ["TASKS"]
 
@@ -34,10 +32,14 @@ INSPECTED_SECONDS = 10.0
 
 
 def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
-    """Whether the spec's source can be used at all: ``{root, spec, allow_hidden}``."""
-    source, spec = _source(params)
-    # Its first seconds tell: a look at hours of film would keep whoever submits waiting.
-    make_plan_of(params, spec, source, "libx264", only=INSPECTED_SECONDS)
+    """Whether the spec's sources can be used at all: ``{root, spec, allow_hidden}``."""
+    spec = parse(params["spec"])
+    # Their first seconds tell: a look at hours of film would keep whoever submits waiting.
+    # A transition must find enough of them, though.
+    made = make_plan_of(
+        params, spec, "libx264", only=INSPECTED_SECONDS + 2 * spec.transition.seconds
+    )
+    source = made.sources[0]
     return {
         "duration": source.duration,
         "width": source.video.upright_width,
@@ -49,8 +51,7 @@ def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
 def plan(params: Params, context: TaskContext) -> dict[str, Any]:
     """Cut the export into segments: ``{root, spec, allow_hidden, encoder, cache,
     segment_seconds}``. The plan stays in the cache; its id is what the other tasks get."""
-    source, spec = _source(params)
-    made = make_plan_of(params, spec, source, params["encoder"])
+    made = make_plan_of(params, parse(params["spec"]), params["encoder"])
     return {
         "plan": _cache(params).put_plan(made.model_dump_json()),
         "segments": [{"id": s.id, "kind": s.kind, "frames": s.frames} for s in made.segments],
@@ -67,19 +68,19 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
     found = cache.find(segment.id)
     if found is not None:
         return {"reused": True, "frames": found.frames}
-    _check_unchanged(made.source)
+    check_unchanged(made.sources)
 
     def on_frame(count: int) -> None:
         context.check()
         context.progress({"frames": count})
 
-    with _reader(made.source) as reader:
-        damaged = reader.damaged
+    with _readers.of([made.sources[i] for i in segment.sources]) as readers:
+        damaged = sum(reader.damaged for reader in readers)
         entry = cache.put(
             segment.id,
-            lambda target: render_segment(segment.recipe, reader, target, on_frame),
+            lambda target: render_segment(segment.recipe, readers, target, on_frame),
         )
-        damaged = reader.damaged - damaged
+        damaged = sum(reader.damaged for reader in readers) - damaged
     return {
         "reused": False,
         "frames": entry.frames,
@@ -96,9 +97,9 @@ def audio(params: Params, context: TaskContext) -> dict[str, Any]:
     recipe = track.recipe
     if cache.find(track.id) is not None:
         return {"reused": True}
-    _check_unchanged(made.source)
-    source = Path(made.source.path)
-    cache.put(track.id, lambda target: render_audio(recipe, source, target, context.check))
+    check_unchanged(made.sources)
+    files = [None if i is None else Path(made.sources[i].path) for i in track.sources]
+    cache.put(track.id, lambda target: render_audio(recipe, files, target, context.check))
     return {"reused": False}
 
 
@@ -117,8 +118,8 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
         context.check()
         context.progress({"fraction": fraction})
 
-    _check_unchanged(made.source)
-    _close_readers()
+    check_unchanged(made.sources)
+    _readers.close()
     return asdict(assemble(made, cache, Path(params["part"]), on_progress))
 
 
@@ -128,79 +129,63 @@ def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
     return {"jpeg": base64.b64encode(still(path, params["start"], params["width"])).decode()}
 
 
+def preview(params: Params, context: TaskContext) -> dict[str, Any]:
+    """A frame of an export as JPEG in base 64: ``{root, spec, allow_hidden, time, width}``."""
+    spec = parse(params["spec"])
+    made = _previewed.plan(params, spec)
+    segment, recipe, time = at_time(made, params["time"])
+    with _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers:
+        data = jpeg_of(recipe, readers, params["width"])
+    return {
+        "jpeg": base64.b64encode(data).decode(),
+        "time": float(time),
+        "duration": float(made.duration * made.time_base),
+        "width": made.picture.width,
+        "height": made.picture.height,
+    }
+
+
 def make_plan_of(
-    params: Params,
-    spec: ExportSpec,
-    source: SourceFacts,
-    encoder: str,
-    *,
-    only: float | None = None,
+    params: Params, spec: ExportSpec, encoder: str, *, only: float | None = None
 ) -> Plan:
-    """The plan of a spec whose source has been probed; of its first `only` seconds, if given."""
+    """The plan of `spec`; of the first `only` seconds of each of its sources, if given."""
     if spec.encoding.quality == "lossless":
         encoder = "ffv1"
-    times = frame_times(source, spec.sources[0].start, spec.sources[0].end, only=only)
+    sources, taken = look_at(params, spec, only=only)
     return make_plan(
         spec,
-        source,
-        times,
+        sources,
+        taken,
         options(encoder, spec.encoding.quality),
         segment_seconds=params.get("segment_seconds", 8.0),
     )
 
 
-def _source(params: Params) -> tuple[SourceFacts, ExportSpec]:
-    spec = parse(params["spec"])
-    path = resolve_source(
-        Path(params["root"]),
-        spec.sources[0].path,
-        allow_hidden=params.get("allow_hidden", False),
-    )
-    return probe(path), spec
+class _Previewed:
+    """The plan and the files of the last preview: who looks at one frame looks at more."""
+
+    def __init__(self) -> None:
+        self.readers = Readers()
+        self._made: tuple[str, Plan] | None = None
+
+    def plan(self, params: Params, spec: ExportSpec) -> Plan:
+        """The plan of `spec`, made again if it or a source has changed."""
+        # Where the output goes and how well it is encoded does not show in a preview.
+        asked = spec.model_dump_json(exclude={"output": True, "project": True})
+        key = f"{params['root']}\n{params['allow_hidden']}\n{asked}"
+        if self._made is not None and self._made[0] == key:
+            with contextlib.suppress(SourceUnreadable):
+                check_unchanged(self._made[1].sources)
+                return self._made[1]
+        self.readers.close()
+        encoding = spec.encoding.model_copy(update={"smart": False})
+        plain = spec.model_copy(update={"encoding": encoding})
+        self._made = key, make_plan_of(params, plain, "libx264")
+        return self._made[1]
 
 
-def _check_unchanged(source: SourceFacts) -> None:
-    """Refuse to mix two versions of a file in one export."""
-    path = Path(source.path)
-    try:
-        info = path.stat()
-        same = (info.st_size, info.st_mtime_ns) == (
-            source.fingerprint.size,
-            source.fingerprint.mtime_ns,
-        )
-    except OSError:
-        same = False
-    if not same:
-        raise SourceUnreadable(
-            f"{path.name!r} was changed or removed while it was being exported.",
-            "Wait until nothing writes it, then retry.",
-            field="sources[0].path",
-        )
-
-
-_open: dict[tuple[str, str, int], Reader] = {}
-"""The reader of the last segment: the next one of the same source goes on where it stopped."""
-
-
-@contextlib.contextmanager
-def _reader(source: SourceFacts) -> Iterator[Reader]:
-    key = source.path, source.fingerprint.model_dump_json(), source.video.index
-    reader = _open.pop(key, None)
-    _close_readers()
-    if reader is None:
-        reader = Reader(Path(source.path), source.video.index)
-    try:
-        yield reader
-    except BaseException:
-        reader.close()  # where it stands is unknown
-        raise
-    _open[key] = reader
-
-
-def _close_readers() -> None:
-    for reader in _open.values():
-        reader.close()
-    _open.clear()
+_readers = Readers()
+_previewed = _Previewed()
 
 
 def _cache(params: Params) -> SegmentCache:
@@ -229,4 +214,5 @@ TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "audio": audio,
     "assemble": assemble_part,
     "still": one_still,
+    "preview": preview,
 }

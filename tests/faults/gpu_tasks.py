@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jupyter_export.errors import OutOfGpuMemory
+from jupyter_export.errors import OutOfMemory
 from jupyter_export.workers.tasks import TASKS as REAL
 
 PEAK_MIB = 1500
@@ -45,7 +45,7 @@ def render(params: dict[str, Any], context: Any) -> dict[str, Any]:
     how = planned[-1][-1] if planned else ""
     tries = sum(line[-1] == how for line in planned)
     if device and (how == "never" or (how == "oom" and tries == 1)):
-        raise OutOfGpuMemory("It took 9 GB.", "Use scale 2.")
+        raise OutOfMemory("It took 9 GB.", "Use scale 2.")
     return {**REAL["render"](params, context), "vram_peak_mib": PEAK_MIB if device else 0}
 
 

@@ -166,7 +166,7 @@ async def test_who_ran_out_of_memory_beside_others_completes_alone(site: Site) -
 async def test_who_runs_out_of_memory_even_alone_fails_with_what_to_do(site: Site) -> None:
     (job,) = await site.finished(await site.submit("never", "2000-never"))
     assert job["state"] == "failed"
-    assert job["error"]["type"] == "out-of-gpu-memory"
+    assert job["error"]["type"] == "out-of-memory"
     assert job["error"]["advice"] == "Use scale 2."
     assert job["attempt"] == 2
 

@@ -1,14 +1,32 @@
-"""What every effect is: a pure step from one picture to the next."""
+"""What every effect is: a pure step from one picture to the next.
+
+An effect is one small file with a subclass of `Effect`. The planner asks it what a spec means
+for a range (`resolve`), the worker asks it for the `Step` that does it (`make`). Packages add
+their own by an entry point of the group ``jupyter_export.effects`` that names an instance.
+"""
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from av.video.frame import VideoFrame
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Picture", "Step"]
+__all__ = ["PLANAR_8BIT", "Effect", "Picture", "Step"]
+
+#: The formats of pictures that effects get and give, with the horizontal and the vertical
+#: subsampling of their chroma planes.
+PLANAR_8BIT: dict[str, tuple[int, int]] = {
+    "yuv420p": (2, 2),
+    "yuvj420p": (2, 2),
+    "yuv422p": (2, 1),
+    "yuvj422p": (2, 1),
+    "yuv444p": (1, 1),
+    "yuvj444p": (1, 1),
+}
 
 
 class Picture(BaseModel):
@@ -22,23 +40,71 @@ class Picture(BaseModel):
 
 
 class Step(Protocol):
-    """An effect, resolved for one range of a source.
+    """An effect, resolved for one range.
 
     Steps are called from one thread, with growing times. They never draw into the frame they
-    are given: a decoder may still refer to it.
+    are given: a decoder may still refer to it. A step may return that frame itself, if nothing
+    changes at this time.
     """
 
-    def output(self, picture: Picture) -> Picture:
-        """The shape of the result for frames of the shape `picture`."""
-        ...
-
     def __call__(self, frame: VideoFrame, time: Fraction) -> VideoFrame:
-        """The result for `frame`, shown at `time` seconds of the source.
+        """The result for `frame`, shown at `time` seconds of the effect's clock.
 
-        Keeps the frame's time stamp and time base.
+        The result's `colorspace` and `color_range` are the frame's; its time stamp does not
+        matter.
         """
         ...
 
-    def resolved(self) -> dict[str, Any]:
-        """All that decides the result, as JSON: part of the segment's hash."""
-        ...
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+class Effect(ABC, Generic[Spec]):
+    """One type of effect. Instances have no state."""
+
+    model: ClassVar[type[BaseModel]]
+    """The effect's part of the spec, with a literal `type`."""
+
+    version: ClassVar[int] = 1
+    """Raised whenever the same parameters give other pixels: part of every segment's hash."""
+
+    segment_seconds: ClassVar[float] = math.inf
+    """Segments with a slow effect are at most so long, so that little work is ever lost."""
+
+    @classmethod
+    def type(cls) -> str:
+        """The word for it in a spec."""
+        return str(cls.model.model_fields["type"].default)
+
+    def check(self, effect: Spec, picture: Picture, field: str) -> None:
+        """Refuse what cannot be done to `picture`; `field` is the effect's place in the spec.
+
+        Raises:
+            SpecError: with what to do.
+        """
+
+    def output(self, effect: Spec, picture: Picture) -> Picture:
+        """The shape of the result for frames of the shape `picture`; the same by default.
+
+        The format is one of `PLANAR_8BIT`, as `picture`'s is.
+        """
+        return picture
+
+    def span(self, effect: Spec) -> tuple[float, float]:
+        """``[start, end)`` in seconds outside of which nothing changes; by default all time."""
+        return 0.0, math.inf
+
+    @abstractmethod
+    def resolve(
+        self, effect: Spec, start: float, end: float, picture: Picture
+    ) -> dict[str, Any] | None:
+        """All that decides the pixels from `start` to `end`, as JSON; None if nothing changes.
+
+        It is part of the segment's hash: what does not matter in the range must not show, so
+        that a change elsewhere leaves the finished segment as it is.
+        """
+
+    @abstractmethod
+    def make(self, params: dict[str, Any], picture: Picture) -> Step:
+        """The step for what `resolve` gave (after a round through JSON) and frames like
+        `picture`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from av.video.format import VideoFormat
@@ -17,59 +17,68 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from PIL import Image
 
+from ...errors import SpecError
+from ...spec import Crop
 from ..path import Path
-from .base import Picture
+from .base import PLANAR_8BIT, Effect, Picture
 
-__all__ = ["PLANAR_8BIT", "CropStep", "clamp_rectangle"]
+__all__ = ["EFFECT", "CropStep", "clamp_rectangle"]
 
-#: Formats whose planes Pillow can resize, each with its horizontal and vertical subsampling.
-PLANAR_8BIT: dict[str, tuple[int, int]] = {
-    "yuv420p": (2, 2),
-    "yuvj420p": (2, 2),
-    "yuv422p": (2, 1),
-    "yuvj422p": (2, 1),
-    "yuv444p": (1, 1),
-    "yuvj444p": (1, 1),
-}
+#: A crop may leave the picture by a pixel: rounding, and pictures cut to even sides.
+_SLACK = 1.0
 
 _POOL = ThreadPoolExecutor(2, thread_name_prefix="crop")
 Box = tuple[float, float, float, float]
 
 
+class CropEffect(Effect[Crop]):
+    """`Crop` in the spec."""
+
+    model = Crop
+
+    def check(self, effect: Crop, picture: Picture, field: str) -> None:
+        """Refuse a rectangle that leaves the picture."""
+        width, height = picture.width, picture.height
+        for i, key in enumerate(effect.keyframes):
+            over = max(-key.x, -key.y, key.x + key.width - width, key.y + key.height - height)
+            if over > _SLACK:
+                raise SpecError(
+                    f"At {key.time:g} s the crop of {key.width:g}×{key.height:g} at "
+                    f"({key.x:g}, {key.y:g}) leaves the {width}×{height} picture by {over:g} "
+                    "pixels.",
+                    "Move it inside, or make it smaller.",
+                    field=f"{field}.keyframes[{i}]",
+                )
+
+    def output(self, effect: Crop, picture: Picture) -> Picture:
+        """Always the crop's size."""
+        return Picture(width=effect.size[0], height=effect.size[1], pix_fmt=picture.pix_fmt)
+
+    def resolve(self, effect: Crop, start: float, end: float, picture: Picture) -> dict[str, Any]:
+        """The part of the path that matters, and the result's shape."""
+        path = Path(
+            tuple(k.time for k in effect.keyframes),
+            tuple((k.x, k.y, k.width, k.height) for k in effect.keyframes),
+            effect.interpolation,
+        ).between(start, end)
+        return {**path.to_json(), "size": effect.size}
+
+    def make(self, params: dict[str, Any], picture: Picture) -> CropStep:
+        """The step."""
+        width, height = params["size"]
+        return CropStep(Path.from_json(params), (width, height), picture.pix_fmt)
+
+
+EFFECT = CropEffect()
+
+
 class CropStep:
     """A crop along `path`, whose points are (x, y, width, height), to `size` in `pix_fmt`."""
 
-    def __init__(
-        self,
-        path: Path,
-        size: tuple[int, int],
-        pix_fmt: str,
-        filter: Literal["bicubic", "bilinear"] = "bicubic",
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], pix_fmt: str) -> None:
         self.path = path
         self.size = size
         self.pix_fmt = pix_fmt
-        self.filter = filter
-        self._resample = {
-            "bicubic": Image.Resampling.BICUBIC,
-            "bilinear": Image.Resampling.BILINEAR,
-        }[filter]
-
-    def output(self, picture: Picture) -> Picture:
-        """Always `size` in `pix_fmt`."""
-        return Picture(width=self.size[0], height=self.size[1], pix_fmt=self.pix_fmt)
-
-    def resolved(self) -> dict[str, Any]:
-        """The part of the path that matters, and the result's shape."""
-        return {
-            "type": "crop",
-            "times": self.path.times,
-            "points": self.path.points,
-            "interpolation": self.path.interpolation,
-            "size": self.size,
-            "pix_fmt": self.pix_fmt,
-            "filter": self.filter,
-        }
 
     def __call__(self, frame: VideoFrame, time: Fraction) -> VideoFrame:
         """The rectangle of `frame` at `time`, scaled."""
@@ -83,9 +92,7 @@ class CropStep:
         ]
         for job in jobs:
             job.result()
-        result.pts = frame.pts
-        if frame.time_base is not None:
-            result.time_base = frame.time_base
+        result.colorspace, result.color_range = frame.colorspace, frame.color_range
         return result
 
     def _plane(
@@ -103,7 +110,7 @@ class CropStep:
         image, left, top = _padded(image, left, y / down, box_width, box_height)
         resized = image.resize(
             (target.width, target.height),
-            self._resample,
+            Image.Resampling.BICUBIC,
             (left, top, left + box_width, top + box_height),
         )
         if target.line_size == target.width:

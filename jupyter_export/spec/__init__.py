@@ -1,0 +1,40 @@
+"""What a user asks for, as pydantic models: the spec of an export and everything in it."""
+
+from .build import clip, framing
+from .effects import Crop, CropKeyframe, Effect, Rotate, Upscale
+from .export import (
+    OUTPUT_SUFFIXES,
+    Codec,
+    Compare,
+    Encoding,
+    ExportSpec,
+    Kind,
+    Quality,
+    Source,
+    SpeedRange,
+    Transition,
+    json_schema,
+    parse,
+)
+
+__all__ = [
+    "OUTPUT_SUFFIXES",
+    "Codec",
+    "Compare",
+    "Crop",
+    "CropKeyframe",
+    "Effect",
+    "Encoding",
+    "ExportSpec",
+    "Kind",
+    "Quality",
+    "Rotate",
+    "Source",
+    "SpeedRange",
+    "Transition",
+    "Upscale",
+    "clip",
+    "framing",
+    "json_schema",
+    "parse",
+]
