@@ -99,7 +99,12 @@ class Lease(_File):
     @classmethod
     def unshared(cls, device: str, need: Need) -> Lease:
         """One that only this process knows of, where there is no directory for them."""
-        return cls(None, -1, "", device, need)
+        return cls(None, -1, secrets.token_hex(8), device, need)
+
+    @property
+    def key(self) -> str:
+        """Its file, as an absolute path; where there is none, a name that nothing else has."""
+        return self.id if self.path is None else str(self.path.absolute())
 
 
 class Want(_File):

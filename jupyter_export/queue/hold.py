@@ -72,8 +72,7 @@ class Hold:
         """What the tasks that use the GPU are told."""
         if self._lease is None:
             return None
-        path = self._lease.path
-        return GpuShare(lease="" if path is None else str(path), device=self._lease.device)
+        return GpuShare(lease=self._lease.key, device=self._lease.device)
 
     def width(self, most: int, *, hardware: bool) -> int:
         """How many segments may render at once, of at most `most`."""
@@ -95,7 +94,6 @@ class Hold:
 
     async def _give_back(self, lease: Lease) -> None:
         try:
-            if lease.path is not None:
-                await self._executor.retire(str(lease.path))
+            await self._executor.retire(lease.key)
         finally:
             lease.release()

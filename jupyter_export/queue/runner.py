@@ -140,7 +140,19 @@ class Run:
             self._hold,
         )
         await self._hold.close()  # before the file is published: others wait for it
+        await self._tell_peak()
         return output, produced
+
+    async def _tell_peak(self) -> None:
+        """Say in the job's log how much GPU memory it took, and learn from it."""
+        need, peak = self._hold.need, self._hold.peak_mib
+        if need is None or not peak:
+            return
+        text = f"GPU memory: at most {peak} MiB were used, {need.vram_mib} MiB were reserved.\n"
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._means.logs.append, self.job.id, text)
+        if need.key:
+            await self._means.database.call(Store.measured, need.key, peak)
 
     async def _outlined(self, outline: Outline) -> None:
         """Record the plan at once, and finished segments now and then."""
@@ -187,9 +199,6 @@ class Run:
             await self._stopped(error)
             return
         await self._means.database.call(Store.complete, job.id, job.attempt)
-        if self._hold.need is not None and self._hold.need.key and self._hold.peak_mib:
-            key, peak = self._hold.need.key, self._hold.peak_mib
-            await self._means.database.call(Store.measured, key, peak)
 
     async def _stopped(self, error: Exception) -> None:
         """The attempt has come to nothing."""

@@ -27,8 +27,8 @@ from .lock import SchedulerLock
 from .logs import JobLogs
 from .order import EncoderChooser
 from .pictures import Pictures
-from .reservations import Reservations
 from .previews import Previews
+from .reservations import Reservations
 from .runner import Means
 from .scheduler import Scheduler, Sweep
 from .snapshot import count, take

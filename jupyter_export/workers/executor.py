@@ -27,7 +27,7 @@ class GpuShare:
     """A worker's share of a GPU. It holds the lease, too, for as long as it lives."""
 
     lease: str
-    """The file of the lease; empty where there is none."""
+    """The file of the lease, as an absolute path; where there is none, a name for it."""
     device: str
     """NVIDIA's UUID of the GPU, the only one that the worker sees; or "machine"."""
 

@@ -149,7 +149,9 @@ class Worker:
             _write_trace(trace)
         self._busy = None
         self._live.pop(run, None)
-        self._channel.send({"id": run, "rss": resident_bytes(), **answer})
+        # It may have asked for the GPUs that there are: no other answer is to be had then.
+        torch = "torch" in sys.modules
+        self._channel.send({"id": run, "rss": resident_bytes(), "torch": torch, **answer})
 
     def _use(self, lease: str, device: str) -> None:
         """Take up a share of a GPU: its lease, as long as this process lives, and only that GPU.
@@ -158,7 +160,7 @@ class Worker:
         """
         if device != MACHINE:
             os.environ["CUDA_VISIBLE_DEVICES"] = device
-        if lease and lease != self._lease:
+        if lease != self._lease and Path(lease).is_absolute():
             self._lease = lease
             try:
                 adopt(Path(lease))

@@ -270,10 +270,10 @@ def _suited(idle: list[WorkerProcess], task: Task) -> WorkerProcess | None:
     """Take out the idle worker that was used last, of those that `task` may go to.
 
     A worker that has been on a GPU has memory there until it ends: it serves that lease alone.
-    One that never was may take up any.
+    One that never was may take up any, unless it may have been told already which GPUs there are.
     """
     same = [worker for worker in idle if worker.gpu == task.gpu]
-    clean = [worker for worker in idle if worker.gpu is None]
+    clean = [worker for worker in idle if worker.gpu is None and not worker.torch]
     found = (same or clean)[-1] if same or clean else None
     if found is not None:
         idle.remove(found)

@@ -78,6 +78,8 @@ class WorkerProcess:
         """Bytes of memory that it held after its last run."""
         self.gpu: GpuShare | None = None
         """What it has been given of a GPU, for the rest of its life."""
+        self.torch = False
+        """It has loaded torch, which asks only once which GPUs it may see."""
         self.suspect = False
         """It must not be used again."""
         self._child = Child(
@@ -150,6 +152,7 @@ class WorkerProcess:
         run.started = True
         if "result" in message or "error" in message:
             self.resident = message.get("rss", 0)
+            self.torch = self.torch or bool(message.get("torch"))
             self.suspect = self.suspect or bool(message.get("suspect"))
             self._finish(message)
             return

@@ -76,6 +76,10 @@ async def test_a_worker_serves_one_gpu_lease_and_no_other_until_it_ends(
     assert second != first, "a worker with memory on a GPU took up a second lease"
     assert await pid(shares[0]) == first
     assert await pid() not in {first, second}, "it would hold the lease for longer than needed"
+    await pool.run(Task(name="load_torch", params={}), ignore)
+    third = GpuShare(lease="no file", device="GPU-1")
+    used = {first, second, await pid()}
+    assert await pid(third) not in used, "one that has loaded torch goes on seeing what it saw"
     # The server gives its leases back, or dies: those of the workers go on.
     for lease in taken:
         assert lease is not None
