@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -34,8 +35,9 @@ def allocation(environment: Mapping[str, str] | None = None, root: Path = Path("
     found = [Allocation(cores=os.cpu_count() or 1, pool="cpu")]
     if hasattr(os, "sched_getaffinity"):
         mask = sorted(os.sched_getaffinity(0))
-        text = ",".join(map(str, mask))
-        found.append(Allocation(cores=len(mask), pool=f"cpu:{text}", by="the CPU affinity"))
+        name = hashlib.sha256(repr(mask).encode()).hexdigest()[:16]
+        pool = f"cpu:affinity-{name}"
+        found.append(Allocation(cores=len(mask), pool=pool, by="the CPU affinity"))
     job = environment.get("SLURM_JOB_ID", "")
     granted = environment.get("SLURM_CPUS_PER_TASK") or environment.get("SLURM_CPUS_ON_NODE", "")
     if job and granted.isdigit() and int(granted) > 0:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from ..hardware.needs import Need
-from ..hardware.room import Room
+from ..hardware.room import Room, Space
 from ..job import State
 
 __all__ = ["MAX_PASSES", "Decision", "Entry", "Place", "QueueState", "choose"]
@@ -151,6 +151,8 @@ class _Starts:
         self._room = room
         self._passed = Counter(passed)
         self._kept_for: Entry | None = None
+        self._answers: dict[Need, tuple[Space | None, str]] = {}
+        """For each need, as long as `room` stays as it is: thousands can need the same."""
 
     def consider(self, entry: Entry, refusal: str) -> str:
         """Let it start, or tell what it waits for."""
@@ -172,12 +174,13 @@ class _Starts:
             return "the GPUs to be looked at"
         if kept_for is not None:
             return f"job {kept_for.id}, which {MAX_PASSES} later ones have passed already"
-        space = None if refusal else room.place(entry.need)
+        space, reason = (None, refusal) if refusal else self._ask(room, entry.need)
         if space is None:
             self.waiting.append(entry)
             self._keep_for(entry, room)
-            return refusal or room.refusal(entry.need)
+            return reason
         self._room = room.without(entry.need, space)
+        self._answers.clear()
         self.chosen.append(entry)
         if self.waiting:
             self.passes[entry.id] = tuple(one.id for one in self.waiting)
@@ -185,6 +188,12 @@ class _Starts:
             for one in self.waiting:
                 self._keep_for(one, room)
         return ""
+
+    def _ask(self, room: Room, need: Need) -> tuple[Space | None, str]:
+        if need not in self._answers:
+            space = room.place(need)
+            self._answers[need] = space, "" if space else room.refusal(need)
+        return self._answers[need]
 
     def _keep_for(self, entry: Entry, room: Room) -> None:
         """Let nobody pass it any more if that was often enough.

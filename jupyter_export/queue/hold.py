@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,8 @@ class Hold:
         self._lease = lease
         self._patient = patient
         self._priority = priority
+        self._encoding = 0
+        """How many segments are encoded in software now."""
 
     async def ensure(self, encoder: str, vram: dict[str, Any] | None, on_wait: OnWait) -> None:
         """Hold what an export with this `encoder` and these effects needs of a GPU.
@@ -80,11 +83,27 @@ class Hold:
             return most
         return min(most, max(1, self._lease.need.nvenc_sessions))
 
-    def encoding(self, on_wait: OnWait, *, hardware: bool) -> AbstractAsyncContextManager[None]:
-        """Hold a core while a segment is encoded in software; waits for it."""
-        if hardware:
-            return nullcontext()
-        return self._reservations.cores(on_wait, self._priority)
+    @contextlib.asynccontextmanager
+    async def encoding(self, on_wait: OnWait) -> AsyncIterator[None]:
+        """Hold a core while a segment is encoded in software; waits for it.
+
+        What is waited for is told only while no other segment of the export is being encoded.
+        """
+
+        def told(reason: str | None) -> None:
+            on_wait(None if self._encoding else reason)
+
+        async with self._reservations.cores(told, self._priority):
+            self._encoding += 1
+            on_wait(None)
+            try:
+                yield
+            finally:
+                self._encoding -= 1
+
+    def measured(self, mib: int) -> None:
+        """A task took so much GPU memory at most."""
+        self.peak_mib = max(self.peak_mib, mib)
 
     async def close(self) -> None:
         """End the workers that have memory on the GPU, then give the lease back."""

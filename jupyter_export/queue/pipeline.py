@@ -218,8 +218,7 @@ class _Attempt:
                         gpu=self._hold.share if self._hold is not None else None,
                     )
                 if self._hold is not None:
-                    peak = done.get("vram_peak_mib", 0)
-                    self._hold.peak_mib = max(self._hold.peak_mib, peak)
+                    self._hold.measured(done.get("vram_peak_mib", 0))
                 self._meter.finished(index, done["frames"], reused=done["reused"])
                 for note in done.get("notes", ()):
                     self._note(note)
@@ -240,9 +239,9 @@ class _Attempt:
     def _encoding(
         self, segment: dict[str, Any], hardware: bool
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._hold is None or segment["kind"] == "copy":
+        if self._hold is None or hardware or segment["kind"] == "copy":
             return contextlib.nullcontext()
-        return self._hold.encoding(self._meter.waiting, hardware=hardware)
+        return self._hold.encoding(self._meter.waiting)
 
     async def _task(
         self,
