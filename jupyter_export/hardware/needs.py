@@ -77,11 +77,12 @@ class Need:
 def gpu_need(*, nvenc: bool, width: int, vram_mib: int = 0, key: str = "") -> Need:
     """What an export needs of a GPU.
 
-    `width` segments are encoded at once; `vram_mib` is the estimate of what its effects take
-    altogether, and `key` tells exports apart whose estimates err alike, such as model, number
-    format and tile size.
+    `width` segments may be encoded at once; `vram_mib` is the estimate of what its effects take in
+    one worker, and `key` tells exports apart whose estimates err alike, such as model, number
+    format and tile size. With such effects one worker does all: each has a memory of its own, and
+    one keeps a GPU busy.
     """
-    sessions = width if nvenc else 0
+    sessions = (1 if vram_mib else width) if nvenc else 0
     return Need(vram_mib=vram_mib + sessions * NVENC_MIB, nvenc_sessions=sessions, key=key)
 
 

@@ -77,11 +77,9 @@ class Hold:
             return None
         return GpuShare(lease=self._lease.key, device=self._lease.device)
 
-    def width(self, most: int, *, hardware: bool) -> int:
+    def width(self, most: int) -> int:
         """How many segments may render at once, of at most `most`."""
-        if not hardware or self._lease is None:
-            return most
-        return min(most, max(1, self._lease.need.nvenc_sessions))
+        return most if self._lease is None else min(most, self._lease.need.nvenc_sessions or 1)
 
     @contextlib.asynccontextmanager
     async def encoding(self, on_wait: OnWait) -> AsyncIterator[None]:

@@ -202,7 +202,7 @@ class _Attempt:
         planned = outline.segments.total
         width = self._order.width
         if self._hold is not None:
-            width = self._hold.width(width, hardware=hardware)
+            width = self._hold.width(width)
 
         def heard(index: int, message: dict[str, Any]) -> None:
             self._meter.rendering(index, message["frames"])

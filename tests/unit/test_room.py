@@ -154,6 +154,8 @@ def test_measured_peaks_replace_the_estimate() -> None:
 def test_each_encoder_that_works_at_once_needs_a_session() -> None:
     assert gpu_need(nvenc=True, width=2).nvenc_sessions == 2
     assert gpu_need(nvenc=False, width=2).gpu is False
+    # Two workers would need the memory of the effects twice.
+    assert gpu_need(nvenc=True, width=2, vram_mib=1000).nvenc_sessions == 1
 
 
 # Whose turn it is
