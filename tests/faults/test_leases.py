@@ -213,14 +213,3 @@ def test_two_threads_of_one_server_do_not_get_the_same_amount(tmp_path: Path) ->
     assert second is not None
     second.release()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_lease_costs_far_less_than_a_frame(tmp_path: Path) -> None:
-    """Not a benchmark: ten times what it takes, so that only something absurd fails."""
-    leases = Leases(tmp_path)
-    begun = time.perf_counter()
-    for _ in range(100):
-        lease = leases.acquire(ONE, anyhow)
-        assert lease is not None
-        lease.release()
-    assert (time.perf_counter() - begun) / 100 < 0.01

@@ -115,11 +115,11 @@ def test_a_gpu_that_was_lost_does_not_take_the_others_with_it(driver: Driver) ->
 
 def test_a_driver_that_hangs_costs_its_time_limit_once(driver: Driver) -> None:
     driver.tell(gpu(), hang=3)
-    gpus = Gpus({}, timeout=0.2)
-    assert gpus.view().reason == "the NVIDIA driver has not answered for 0.2 s"
+    gpus = Gpus({}, timeout=0.5)
+    assert gpus.view().reason == "the NVIDIA driver has not answered for 0.5 s"
     begun = time.monotonic()
     assert gpus.view().devices == ()
-    assert time.monotonic() - begun < 0.15
+    assert time.monotonic() - begun < 0.5
 
 
 def test_cores_are_those_of_the_tightest_limit(tmp_path: Path) -> None:

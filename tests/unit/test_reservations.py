@@ -13,9 +13,11 @@ from gpu_support import Driver, driver, gpu
 from queue_support import FewEncoders, FileExecutor, Hold, settings, until
 
 from jupyter_export.hardware.allocation import Allocation
+from jupyter_export.hardware.gpus import Gpus
 from jupyter_export.hardware.leases import Leases
 from jupyter_export.job import FINISHED
-from jupyter_export.queue import lease_folder
+from jupyter_export.queue import lease_folder, sharing
+from jupyter_export.queue.hold import Hold as AttemptHold
 from jupyter_export.queue.lease_folder import LeaseFolder, find_folder
 from jupyter_export.queue.reservations import Reservations
 from jupyter_export.queue.service import Exports
@@ -213,6 +215,43 @@ async def test_an_interrupted_wait_gives_back_what_it_was_granted_meanwhile(
             if answer.lease is not None:
                 answer.lease.release()
     await until(lambda: not Leases(tmp_path).standing().held)
+
+
+async def test_an_export_without_a_queue_waits_by_itself(tmp_path: Path, driver: Driver) -> None:
+    driver.free(100)
+    nowhere = LeaseFolder(path=tmp_path, shared=False)
+    reservations = Reservations(settings(tmp_path), folder=nowhere)
+    hold = AttemptHold(reservations, FileExecutor(), patient=True)
+    reasons: list[str | None] = []
+    waiting = asyncio.create_task(hold.ensure("libx264", {"mib": 1000, "key": ""}, reasons.append))
+    await until(lambda: reasons)
+    assert reasons[0] == "GPU memory: needs 1.0 GB, 0.0 GB free on GPU 0"
+    driver.free(8192)
+    await waiting
+    assert reasons[-1] is None, "it still says that it waits"
+    assert hold.share is not None
+    assert hold.share.device == "GPU-000"
+    await hold.close()
+    assert not Leases(tmp_path).standing().held
+
+
+def test_the_doctor_tells_how_much_is_free_and_whom_it_is_shared_with(
+    tmp_path: Path, driver: Driver
+) -> None:
+    driver.tell(gpu(total=8192, free=5120, name="Test GPU"), gpu(1, lost=True))
+    reservations = Reservations(
+        settings(tmp_path, encoding_cores=4),
+        folder=LeaseFolder(path=tmp_path, shared=True),
+        allotted=Allocation(cores=4, pool="x", by="SLURM job 7"),
+    )
+    assert sharing.to_lines(reservations.to_json(), Gpus({}).view()) == [
+        "",
+        "Sharing",
+        f"  leases in {tmp_path}, for all users of the machine",
+        "  4 segments are encoded in software at once, allotted by SLURM job 7",
+        "  GPU 0, Test GPU: 5.0 GB of 8.0 GB are free",
+        "  GPU 1: lost: it has fallen off the bus, or was reset",
+    ]
 
 
 # Where leases are kept
