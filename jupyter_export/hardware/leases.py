@@ -54,6 +54,8 @@ class Held:
     need: Need
     since: float
     """When it was granted, or asked for; in seconds since 1970."""
+    looked: float = 0.0
+    """When one who waits last looked whether it can go on."""
     priority: int = 0
     pid: int = 0
     """Of the process that made it, as that process sees itself: in a container it is another."""
@@ -113,6 +115,12 @@ class Want(_File):
     def __init__(self, path: Path, descriptor: int, id: str, since: float) -> None:
         super().__init__(path, descriptor, id)
         self.since = since
+
+    def look(self) -> None:
+        """Let others see that it has not fallen asleep."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.utime(self._descriptor)
 
 
 class Leases:
@@ -200,7 +208,7 @@ class Leases:
                 with contextlib.suppress(OSError):  # other users' files stay, and do not count
                     path.unlink()
                 return None
-            return _parsed(id, status.st_uid, os.read(descriptor, _MAX_BYTES))
+            return _parsed(id, status, os.read(descriptor, _MAX_BYTES))
         finally:
             os.close(descriptor)
 
@@ -246,7 +254,7 @@ def _lock(descriptor: int, how: int) -> bool:
     return True
 
 
-def _parsed(id: str, uid: int, data: bytes) -> Held | None:
+def _parsed(id: str, status: os.stat_result, data: bytes) -> Held | None:
     try:
         value = json.loads(data)
         need = Need.from_json(value["need"])
@@ -254,4 +262,13 @@ def _parsed(id: str, uid: int, data: bytes) -> Held | None:
         device, pid = str(value.get("device", "")), int(value.get("pid", 0))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None  # nothing of ours
-    return Held(id=id, uid=uid, device=device, need=need, since=since, priority=priority, pid=pid)
+    return Held(
+        id=id,
+        uid=status.st_uid,
+        device=device,
+        need=need,
+        since=since,
+        looked=status.st_mtime,
+        priority=priority,
+        pid=pid,
+    )

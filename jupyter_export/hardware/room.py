@@ -25,6 +25,9 @@ SETTLED_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
 """Who has waited longer is not passed any more by those who came later."""
 
+ASLEEP_SECONDS = 5.0
+"""Who waits looks several times a second; who has not for so long was stopped."""
+
 _NO_LIMIT = 2**40
 
 
@@ -122,6 +125,16 @@ class Room:
     def _whole(self, need: Need) -> bool:
         return all(need.vram_mib > space.capacity_mib for space in self.spaces)
 
+    def fits(self, needs: Iterable[Need]) -> bool:
+        """Whether all of `needs` can be had now."""
+        room = self
+        for need in needs:
+            space = room.place(need)
+            if space is None:
+                return False
+            room = room.without(need, space)
+        return True
+
     def without(self, need: Need, taken: Space) -> Room:
         """What is left when `need` is taken of one of the spaces."""
         spaces = tuple(
@@ -208,27 +221,32 @@ def turn(
     held: Iterable[Held],
     now: float,
     *,
-    could: Callable[[Need], bool],
+    fits: Callable[[Sequence[Need]], bool],
     reachable: Callable[[Need], bool],
 ) -> bool:
-    """Whether nobody who waits for the same kind of thing goes before `me`.
+    """Whether `me` may go now and leave to those who come first what they need.
 
-    Of those who `could` go now, first comes the user who holds the fewest leases of this kind,
-    then the higher priority, then who has waited longest. Who could not is passed, but not for
-    ever: after `PATIENCE_SECONDS` those who came later leave to it what it waits for, if that is
-    `reachable` at all.
+    Of those who wait for the same kind of thing and could go now, first comes the user who holds
+    the fewest leases of this kind, then the higher priority, then who has waited longest. Who could
+    not go is passed, but not for ever: after `PATIENCE_SECONDS` those who came later leave to it
+    what it waits for, if that is `reachable` at all. Who has not looked for a while is asleep and
+    does not count. `fits` tells whether all of some needs can be had at once now.
     """
     counts = Counter(lease.uid for lease in held if lease.need.gpu == me.need.gpu)
 
     def rank(one: Held) -> tuple[int, int, float]:
         return counts[one.uid], -one.priority, one.since
 
-    def before_me(other: Held) -> bool:
-        if other.id == me.id or other.need.gpu != me.need.gpu:
-            return False
-        if could(other.need):
-            return rank(other) < rank(me)
+    first: list[Held] = []
+    for other in wanted:
+        asleep = now - other.looked > ASLEEP_SECONDS
+        if other.id == me.id or other.need.gpu != me.need.gpu or asleep:
+            continue
+        if fits([other.need]):
+            if rank(other) < rank(me):
+                first.append(other)
+            continue
         impatient = now - other.since > PATIENCE_SECONDS and other.since < me.since
-        return impatient and reachable(other.need)
-
-    return not any(before_me(other) for other in wanted)
+        if impatient and reachable(other.need):
+            return False
+    return fits([*(other.need for other in sorted(first, key=rank)), me.need])

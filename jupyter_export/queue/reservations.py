@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -209,7 +209,7 @@ class Reservations:
                 standing.wanted,
                 standing.held,
                 time.time(),
-                could=lambda other: room.place(other) is not None,
+                fits=room.fits,
                 reachable=room.reachable,
             ):
                 reason = f"its turn on {space.label}: another server's export goes first"
@@ -226,14 +226,19 @@ class Reservations:
             nonlocal reason
             taken = sum(lease.need.cores for lease in standing.held if lease.device == pool)
 
-            def could(other: Need) -> bool:
-                return taken + other.cores <= limit
+            def fits(needs: Iterable[Need]) -> bool:
+                return taken + sum(one.cores for one in needs) <= limit
 
             me = _me(need, priority, want)
-            if not could(need):
+            if not fits([need]):
                 reason = f"a free core: {taken} of {limit} encode"
             elif not turn(
-                me, standing.wanted, standing.held, time.time(), could=could, reachable=could
+                me,
+                standing.wanted,
+                standing.held,
+                time.time(),
+                fits=fits,
+                reachable=lambda other: other.cores <= limit,
             ):
                 reason = "its turn: another server's export goes first"
             else:
@@ -266,6 +271,8 @@ class Reservations:
 
 
 def _me(need: Need, priority: int, want: Want | None) -> Held:
+    if want is not None:
+        want.look()
     return Held(
         id="" if want is None else want.id,
         uid=os.getuid() if hasattr(os, "getuid") else 0,

@@ -187,6 +187,8 @@ class Scheduler:
             self._want = None
             if want is not None:
                 want.release()
+        if self._want is not None and self._want[1] is not None:
+            self._want[1].look()
         if entry is not None and self._want is None:
             want = await self._means.reservations.want(entry.need, entry.priority)
             self._want = entry.id, want

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from jupyter_export.hardware.gpus import Device
 from jupyter_export.hardware.leases import Held
 from jupyter_export.hardware.needs import Need, calibrated, gpu_need
 from jupyter_export.hardware.room import (
+    ASLEEP_SECONDS,
     MACHINE,
     PATIENCE_SECONDS,
     SETTLED_SECONDS,
@@ -163,10 +165,10 @@ def test_each_encoder_that_works_at_once_needs_a_session() -> None:
 
 def waiter(id: str, uid: int, since: float, mib: int = 1000, priority: int = 0) -> Held:
     need = Need(vram_mib=mib)
-    return Held(id=id, uid=uid, device="", need=need, since=since, priority=priority)
+    return Held(id=id, uid=uid, device="", need=need, since=since, priority=priority, looked=NOW)
 
 
-def first(waiters: list[Held], leases: list[Held], fits: int = 10_000) -> list[str]:
+def first(waiters: list[Held], leases: list[Held], fits: int = 1000) -> list[str]:
     """Who may go, of those who fit."""
     return [
         me.id
@@ -177,7 +179,7 @@ def first(waiters: list[Held], leases: list[Held], fits: int = 10_000) -> list[s
             waiters,
             leases,
             NOW,
-            could=lambda need: need.vram_mib <= fits,
+            fits=lambda needs: sum(need.vram_mib for need in needs) <= fits,
             reachable=lambda need: need.vram_mib < 20_000,
         )
     ]
@@ -216,7 +218,18 @@ def test_nobody_waits_for_one_whose_memory_strangers_have_taken() -> None:
 
 
 def test_who_waits_for_cores_does_not_stand_before_who_waits_for_a_gpu() -> None:
-    cores = Held(id="c", uid=1, device="", need=Need(cores=1), since=LONG_AGO)
-    assert first([waiter("gpu", 2, NOW - 1)], []) == ["gpu"]
+    cores = Held(id="c", uid=1, device="", need=Need(cores=1), since=LONG_AGO, looked=NOW)
     gpu = waiter("gpu", 2, NOW - 1)
-    assert turn(gpu, [cores, gpu], [], NOW, could=lambda n: True, reachable=lambda n: True)
+    assert turn(
+        gpu, [cores, gpu], [], NOW, fits=lambda needs: len(needs) == 1, reachable=lambda n: True
+    )
+
+
+def test_where_there_is_room_for_both_nobody_waits_for_the_other() -> None:
+    waiters = [waiter("a", 1, NOW - 3), waiter("b", 2, NOW - 5)]
+    assert first(waiters, [], fits=2000) == ["a", "b"]
+
+
+def test_a_stopped_server_at_the_head_of_the_line_keeps_nobody_waiting() -> None:
+    stopped = replace(waiter("stopped", 1, NOW - 50), looked=NOW - 2 * ASLEEP_SECONDS)
+    assert first([waiter("b", 2, NOW - 5), stopped], [])[0] == "b"
