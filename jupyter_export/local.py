@@ -9,12 +9,12 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import Cancelled, ExportError
+from .errors import Cancelled, EncoderBusy, ExportError
 from .hardware.choice import Encoders
 from .job import Job, Progress, State
 from .paths import resolve_output
@@ -114,8 +114,13 @@ class _Export:
             labels={"job": self.job.id, "attempt": self.job.attempt},
         )
         hold = Hold(Reservations(self.settings), pool, patient=True)
+        watch = (self._progressed, self._outlined, hold)
         try:
-            produced = await produce(order, pool, encoders, self._progressed, self._outlined, hold)
+            produced = await produce(order, pool, encoders, *watch)
+        except EncoderBusy as error:
+            # No queue in which to wait: who exports here and now wants the file.
+            order = replace(order, avoid_hardware=f"is busy ({error.detail.rstrip('.')})")
+            produced = await produce(order, pool, encoders, *watch)
         finally:
             await hold.close()
         try:

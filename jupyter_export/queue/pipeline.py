@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CacheLost, EncoderError, WorkerLost
+from ..errors import CacheLost, EncoderBusy, EncoderError, WorkerLost
 from ..job import Progress, SegmentCounts
 from ..workers.executor import Executor, GpuShare, OnProgress, Task
 from .hold import Hold
@@ -48,10 +48,12 @@ async def produce(
 
     `on_progress` is called in the event loop, at least every second and at most about ten times
     a second; what it is told never goes back. If a hardware encoder fails, the whole export is
-    planned and encoded again in software, and a note says so. `hold` takes care of GPUs and cores
-    (None: nobody does); whoever gives it closes it.
+    planned and encoded again in software, a note says so, and the encoder is tried again before
+    another export gets it. `hold` takes care of GPUs and cores (None: nobody does); whoever gives
+    it closes it.
 
     Raises:
+        EncoderBusy: the hardware encoder has no room now; the finished segments stay.
         ExportError: as a task raised it.
         MustWait: more of a GPU is needed than is free, and `hold` is not patient.
     """
@@ -95,7 +97,7 @@ class _Attempt:
         self._meter = meter
         self._on_outline = on_outline
         self._hold = hold
-        self._notes: list[str] = []
+        self._notes = list(order.notes)
         self._origins: dict[int, str] = {}
         """How each finished segment came to be, by its index."""
 
@@ -104,15 +106,23 @@ class _Attempt:
         encoding = self._order.spec.encoding
         choice = await self._encoders.choose(encoding, frozenset())
         if choice.hardware and self._order.avoid_hardware:
-            choice = await self._software(choice, "was in use when workers died")
+            choice = await self._software(choice, self._order.avoid_hardware)
         try:
             return await self._with(choice)
+        except EncoderBusy:
+            raise  # it passes by itself: whoever has a queue waits
         except EncoderError as error:
             if not choice.hardware:
                 raise
             log.warning("encoder=%s failed: %s %s", choice.name, error, self._order.labels)
             await remove(self._order.part)
+            failed = choice.name
             choice = await self._software(choice, f"failed ({error.detail.rstrip('.')})")
+            self._encoders.suspect(failed)
+        except WorkerLost:
+            if choice.hardware:
+                self._encoders.suspect(choice.name)
+            raise
         return await self._with(choice)
 
     async def _software(self, failed: Choice, why: str) -> Choice:
@@ -131,24 +141,31 @@ class _Attempt:
         self._meter.phase("planning")
         self._origins.clear()
         planned = await self._task("plan", self._plan_params(choice))
-        if self._hold is not None:
+        if self._hold is not None and any(s["kind"] != "copy" for s in planned["segments"]):
             await self._hold.ensure(choice.name, planned.get("vram"), self._meter.waiting)
         for note in planned["notes"]:
             self._note(note)
         segments: list[dict[str, Any]] = planned["segments"]
-        keep = {segment["id"] for segment in segments}
+        keep = {segment["id"] for segment in segments if segment["kind"] != "copy"}
         if planned["audio"] is not None:
             keep.add(planned["audio"]["id"])
         if isinstance(planned["plan"], str):
             keep.add(planned["plan"])
+        name, reason = choice.name, choice.reason
+        used = planned.get("encoder", name)
+        if used is None:
+            reason = "not needed: all of the video is copied"
+        elif used != name:
+            name, reason = used, f"{used} (software): it joins video that is copied"
         outline = Outline(
-            encoder={"name": choice.name, "reason": choice.reason},
+            encoder={"name": name, "reason": reason},
             total_frames=planned["total_frames"],
             segments=SegmentCounts(total=len(segments)),
             notes=tuple(self._notes),
             keep=frozenset(keep),
         )
         self._meter.planned(outline.total_frames)
+        outline = self._copied(segments, outline)
         await self._tell(outline)
         outline, made = await self._assembled(planned, segments, outline, choice.hardware)
         self._meter.phase("publishing")
@@ -161,6 +178,15 @@ class _Attempt:
             outline=outline,
         )
 
+    def _copied(self, segments: list[dict[str, Any]], outline: Outline) -> Outline:
+        """What is copied is as good as finished: only assembling reads it."""
+        for index, segment in enumerate(segments):
+            if segment["kind"] == "copy":
+                self._origins[index] = "copied"
+                self._meter.finished(index, segment["frames"], reused=True)
+        counts = SegmentCounts(total=len(segments), **Counter(self._origins.values()))
+        return replace(outline, segments=counts)
+
     async def _assembled(
         self,
         planned: dict[str, Any],
@@ -170,7 +196,7 @@ class _Attempt:
     ) -> tuple[Outline, dict[str, Any]]:
         """Render and assemble; what somebody deletes from the cache meanwhile is made again."""
         cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
-        pending = list(enumerate(segments))
+        pending = [i for i, segment in enumerate(segments) if segment["kind"] != "copy"]
         for _ in range(CACHE_LOSSES):
             outline = await self._render(planned["plan"], pending, outline, hardware)
             self._meter.phase("assembling")
@@ -183,7 +209,7 @@ class _Attempt:
             )
             if "missing" not in made:
                 return outline, made
-            pending = [(index, segments[index]) for index in made["missing"]]
+            pending = made["missing"]
             log.warning("%d segments have gone from the cache %s", len(pending), self._order.labels)
         raise CacheLost(
             "Finished segments disappear from the cache again and again.",
@@ -191,14 +217,10 @@ class _Attempt:
         )
 
     async def _render(
-        self,
-        plan: Any,
-        segments: list[tuple[int, dict[str, Any]]],
-        outline: Outline,
-        hardware: bool,
+        self, plan: Any, indices: list[int], outline: Outline, hardware: bool
     ) -> Outline:
         """Render segments, `width` at once; the first failure stops the others."""
-        pending = iter(segments)
+        pending = iter(indices)
         planned = outline.segments.total
         width = self._order.width
         if self._hold is not None:
@@ -209,8 +231,8 @@ class _Attempt:
 
         async def work() -> None:
             nonlocal outline
-            for index, segment in pending:
-                async with self._encoding(segment, hardware):
+            for index in pending:
+                async with self._encoding(hardware):
                     done = await self._task(
                         "render",
                         {"plan": plan, "index": index, "cache": str(self._order.cache)},
@@ -222,7 +244,7 @@ class _Attempt:
                 self._meter.finished(index, done["frames"], reused=done["reused"])
                 for note in done.get("notes", ()):
                     self._note(note)
-                self._origins[index] = _origin(segment["kind"], done["reused"])
+                self._origins[index] = "reused" if done["reused"] else "rendered"
                 outline = replace(
                     outline,
                     segments=SegmentCounts(total=planned, **Counter(self._origins.values())),
@@ -232,14 +254,12 @@ class _Attempt:
 
         with _first_error():
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(width, len(segments))):
+                for _ in range(min(width, len(indices))):
                     group.create_task(work())
         return outline
 
-    def _encoding(
-        self, segment: dict[str, Any], hardware: bool
-    ) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._hold is None or hardware or segment["kind"] == "copy":
+    def _encoding(self, hardware: bool) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._hold is None or hardware:
             return contextlib.nullcontext()
         return self._hold.encoding(self._meter.waiting)
 
@@ -278,13 +298,6 @@ class _Attempt:
     async def _tell(self, outline: Outline) -> None:
         if self._on_outline is not None:
             await self._on_outline(outline)
-
-
-def _origin(kind: str, reused: bool) -> str:
-    """The field of `SegmentCounts` in which a finished segment counts."""
-    if reused:
-        return "reused"
-    return "copied" if kind == "copy" else "rendered"
 
 
 @contextlib.contextmanager

@@ -65,6 +65,10 @@ class Codec(StrEnum):
 
     H264 = "h264"
     """H.264 High: plays everywhere."""
+    HEVC = "hevc"
+    """HEVC (H.265): smaller, 8 or 10 bits; plays on Apple's systems and on most televisions."""
+    AV1 = "av1"
+    """AV1: smaller still, 8 or 10 bits; plays in current browsers."""
 
 
 class Quality(StrEnum):
@@ -101,7 +105,7 @@ class Source(Model):
     start: Seconds = 0.0
     end: Seconds | None = Field(default=None, description="None is the end of the file")
     speed: Annotated[tuple[SpeedRange, ...], Field(max_length=1000)] = ()
-    effects: Annotated[tuple[Effect, ...], Field(max_length=100)] = ()
+    effects: Annotated[tuple[Effect, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -208,6 +212,8 @@ class ExportSpec(Model):
             )
         if self.encoding.quality is Quality.LOSSLESS and suffix != ".mkv":
             raise ValueError("output: lossless video (FFV1) needs Matroska; use a name in .mkv")
+        if self.encoding.codec is Codec.AV1 and OUTPUT_SUFFIXES[suffix] == "mov":
+            raise ValueError("output: QuickTime files cannot hold AV1; use a name in .mp4 or .mkv")
         self._check_kind()
         return self
 
