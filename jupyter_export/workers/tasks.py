@@ -18,6 +18,7 @@ from ..media.bitstream import bitstream
 from ..media.cache import SegmentCache
 from ..media.plan import Plan, make_plan
 from ..media.preview import at_time, jpeg_of
+from ..media.probe import probe
 from ..media.recipe import SegmentRecipe
 from ..media.render import render_segment
 from ..media.smart import Streams, wanted
@@ -140,6 +141,19 @@ def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
     return {"jpeg": base64.b64encode(still(path, params["start"], params["width"])).decode()}
 
 
+def probe_source(params: Params, context: TaskContext) -> dict[str, Any]:
+    """The upright size and the length of a video: ``{root, path, allow_hidden}``."""
+    path = resolve_source(
+        Path(params["root"]), params["path"], allow_hidden=params["allow_hidden"], field="path"
+    )
+    facts = probe(path, field="path")
+    return {
+        "width": facts.video.upright_width,
+        "height": facts.video.upright_height,
+        "duration": facts.duration,
+    }
+
+
 def preview(params: Params, context: TaskContext) -> dict[str, Any]:
     """A frame of an export as JPEG in base 64: ``{root, spec, allow_hidden, time, width}``."""
     spec = parse(params["spec"])
@@ -240,5 +254,6 @@ TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "audio": audio,
     "assemble": assemble_part,
     "still": one_still,
+    "probe": probe_source,
     "preview": preview,
 }
