@@ -39,7 +39,13 @@ class Site:
 
     async def submit(self, name: str, need: str = "") -> str:
         spec = clip(
-            "timecode_720p30.mp4", 0, 1, output=f"{name}.mp4", project=need or None, quality="fast"
+            "timecode_720p30.mp4",
+            0,
+            1,
+            output=f"{name}.mp4",
+            project=need or None,
+            quality="fast",
+            smart=False,
         )
         job, _ = await self.exports.submit(spec, allow_duplicate=True)
         return job["id"]

@@ -28,7 +28,7 @@ def test_limits_change_while_exports_wait_and_a_killed_server_holds_nothing(
     health = alone.http.get("health").json()
     assert health["leases"]["directory"] == str(tmp_path / "leases")
 
-    slow = {"encoding": {"quality": "quality"}}
+    slow = {"encoding": {"quality": "quality", "smart": False}}
     source = "bunny_720p25.mp4"
     jobs = [
         alone.submit(clip(source, f"out{n}.mp4", sources=[{"path": source}], **slow))
