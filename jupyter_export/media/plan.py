@@ -15,7 +15,7 @@ from .effects import effect
 from .effects.base import Picture
 from .facts import SourceFacts
 from .recipe import EncoderRecipe, MixRecipe, SegmentRecipe, StrandRecipe, digest, versions
-from .shapes import Shapes, checked, shapes_of, steps_of, upright_picture
+from .shapes import Shapes, checked, remarks, shapes_of, steps_of, upright_picture
 from .sound import AudioPlan, plan_audio
 from .stamps import Stamps
 from .timeline import Clip, Part, Taken, clip_of, output_rate, parts_of
@@ -89,13 +89,7 @@ def make_plan(
         t.field: checked(t.spec.effects, upright[t.field], f"{t.field}.effects") for t in taken
     }
     leading = clips[0].taken
-    shapes = shapes_of(
-        spec,
-        leading.facts,
-        after[leading.field],
-        encoder.pix_fmt,
-        changed=bool(spec.effects) or any(t.spec.effects for t in taken),
-    )
+    shapes = shapes_of(spec, sources, after[leading.field], encoder.pix_fmt)
     checked(spec.effects, shapes.canvas, "effects")
     sounding = clips
     if compared is not None and spec.compare is not None:
@@ -133,7 +127,7 @@ def make_plan(
         total_frames=total,
         rate=rate,
         picture=shapes.picture,
-        notes=_notes(sources),
+        notes=remarks(sources, shapes),
     )
 
 
@@ -148,12 +142,6 @@ def _together(before: Clip, after: Clip, layout: Literal["side_by_side", "wipe"]
 def _effects(spec: ExportSpec) -> list[Effect]:
     every = [e for _, source in spec.every_source() for e in source.effects]
     return [e for e in (*every, *spec.effects) if not isinstance(e, Compare)]
-
-
-def _notes(sources: Sequence[SourceFacts]) -> tuple[str, ...]:
-    if len(sources) == 1:
-        return sources[0].notes
-    return tuple(f"{PurePosixPath(s.path).name}: {note}" for s in sources for note in s.notes)
 
 
 class _Planner:

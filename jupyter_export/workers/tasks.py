@@ -20,7 +20,7 @@ from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, parse
 from .context import TaskContext
-from .sources import Readers, check_unchanged, look_at
+from .sources import Readers, check_unchanged, damage, look_at
 
 __all__ = ["TASKS"]
 
@@ -73,17 +73,14 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
         context.progress({"frames": count})
 
     with _readers.of([made.sources[i] for i in segment.sources]) as readers:
-        damaged = sum(reader.damaged for reader in readers)
+        for reader in readers:
+            reader.damaged.clear()
         entry = cache.put(
             segment.id,
             lambda target: render_segment(segment.recipe, readers, target, on_frame),
         )
-        damaged = sum(reader.damaged for reader in readers) - damaged
-    return {
-        "reused": False,
-        "frames": entry.frames,
-        "notes": [f"{damaged} damaged frames of the source were concealed."] if damaged else [],
-    }
+        notes = damage([made.sources[i] for i in segment.sources], readers)
+    return {"reused": False, "frames": entry.frames, "notes": notes}
 
 
 def audio(params: Params, context: TaskContext) -> dict[str, Any]:
