@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 
 from .effects.base import Picture
 from .facts import Colour, VideoFacts
-from .tone import BT709, is_hdr, is_wide, table
+from .tone import BT709, DEEP_RGB, is_hdr, is_wide, table
 
 __all__ = ["Convert", "buffer", "matrix_of", "upright", "working_colour"]
 
@@ -23,8 +23,6 @@ _MATRIX = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2
 _HD_LINES = 720
 #: A shape is kept by stretching up to so many pixels: sides are rounded to even numbers.
 _ROUNDING = 2
-#: What tone mapping works on: R'G'B' of 16 bits.
-_DEEP_RGB = "gbrp16le"
 _SCALER = {"flags": "bicubic+accurate_rnd+full_chroma_int"}
 _Chain = list[tuple[str, dict[str, str]]]
 _TURNS: dict[str, _Chain] = {
@@ -147,7 +145,7 @@ class Convert:
         if _mapped(self.own, self.colour):
             return [
                 ("scale", resized | _SCALER | self._into(format) | {"out_range": "pc"}),
-                ("format", {"pix_fmts": _DEEP_RGB}),
+                ("format", {"pix_fmts": DEEP_RGB}),
                 ("haldclut", {"clut": "first", "interp": "tetrahedral"}),
                 ("scale", _SCALER | {"in_range": "pc"} | self._out_of(wanted)),
                 ("format", {"pix_fmts": wanted}),

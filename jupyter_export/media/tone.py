@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .facts import Colour
 
-__all__ = ["BT709", "HLG", "PQ", "is_hdr", "is_wide", "table", "to_sdr"]
+__all__ = ["BT709", "DEEP_RGB", "HLG", "PQ", "is_hdr", "is_wide", "table", "to_sdr"]
 
 #: Code points of ISO/IEC 23091-2.
 PQ, HLG = 16, 18
@@ -44,7 +44,8 @@ _SDR_GAMMA = 2.4
 
 _LEVEL = 8
 """Of the table: 64 steps a side, laid out as a picture of 512×512."""
-_TABLE_FORMAT = "gbrp16le"
+DEEP_RGB = "rgb48le"
+"""What the table works on. Not on planes: haldclut takes those of its table for others."""
 
 Floats = NDArray[np.float64]
 
@@ -120,10 +121,9 @@ def table(colour: Colour, peak: int) -> VideoFrame:
     """`to_sdr` as a picture for libavfilter's haldclut: red changes fastest, then green."""
     samples = _samples(colour.transfer, colour.primaries, peak)
     side = _LEVEL**3
-    frame = VideoFrame(side, side, _TABLE_FORMAT)
-    for plane, values in zip(frame.planes, samples, strict=True):
-        rows = np.frombuffer(memoryview(plane), np.uint16).reshape(side, -1)
-        rows[:, :side] = values
+    frame = VideoFrame(side, side, DEEP_RGB)
+    rows = np.frombuffer(memoryview(frame.planes[0]), "<u2").reshape(side, -1)
+    rows[:, : 3 * side] = samples
     frame.colorspace, frame.color_range = 0, 2  # RGB, full range
     frame.pts = 0
     return frame
@@ -131,10 +131,9 @@ def table(colour: Colour, peak: int) -> VideoFrame:
 
 @lru_cache(maxsize=4)
 def _samples(transfer: int, primaries: int, peak: int) -> NDArray[np.uint16]:
-    """(plane, row, column): G, B, R."""
+    """(row, 3 · column): R, G and B of each point in turn."""
     steps = np.linspace(0, 1, _LEVEL**2)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
     rgb = np.stack([red, green, blue], axis=-1)
     result = to_sdr(rgb, Colour(transfer=transfer, primaries=primaries), peak)
-    planes = np.moveaxis(result[..., [1, 2, 0]], -1, 0).reshape(3, _LEVEL**3, _LEVEL**3)
-    return np.rint(planes * 65535).astype(np.uint16)
+    return np.rint(result.reshape(_LEVEL**3, -1) * 65535).astype(np.uint16)
