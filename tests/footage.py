@@ -92,7 +92,18 @@ class Footage:
 
 def _live(path: Path) -> None:
     """What a browser's recorder leaves: no duration, no index."""
-    codecs = ("-c:v", "libvpx", "-deadline", "realtime", "-b:v", "2M", "-g", "10", "-c:a", "libopus")
+    codecs = (
+        "-c:v",
+        "libvpx",
+        "-deadline",
+        "realtime",
+        "-b:v",
+        "2M",
+        "-g",
+        "10",
+        "-c:a",
+        "libopus",
+    )
     pipe = subprocess.run(
         [ffmpeg_exe(), "-v", "error", *BOTH, *codecs, "-f", "webm", "-"], capture_output=True
     )
@@ -130,12 +141,11 @@ def _cover(path: Path) -> None:
     )
 
 
-def _turned(name: str, *display: str, size: str = "160x120", field: str = "null") -> Footage:
+def _turned(name: str, *display: str, size: str = "160x120") -> Footage:
     return Footage(
         f"{name}.mp4",
-        (*picture(size, more=field), *sound(), *X264, *AAC, "-pix_fmt", "yuv420p"),
+        (*picture(size), *sound(), *X264, *AAC, "-pix_fmt", "yuv420p"),
         display=display,
-        sound=False,  # the field is in another corner
     )
 
 
@@ -158,7 +168,9 @@ CLASSES: dict[str, Footage] = {
     "turned by 180": _turned("r180", "-display_rotation", "180"),
     "turned by 270": _turned("r270", "-display_rotation", "270", size="120x160"),
     "mirrored": _turned("m", "-display_hflip"),
-    "mirrored and turned": _turned("mr", "-display_rotation", "90", "-display_hflip", size="120x160"),
+    "mirrored and turned": _turned(
+        "mr", "-display_rotation", "90", "-display_hflip", size="120x160"
+    ),
     "wide pixels": Footage(
         "sar.mp4",
         (*picture("80x120", more="setsar=2/1"), *sound(), *X264, *AAC, "-pix_fmt", "yuv420p"),

@@ -23,6 +23,7 @@ _MATRIX = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2
 _HD_LINES = 720
 #: A shape is kept by stretching up to so many pixels: sides are rounded to even numbers.
 _ROUNDING = 2
+_TABLE = "haldclut"
 _SCALER = {"flags": "bicubic+accurate_rnd+full_chroma_int"}
 _Chain = list[tuple[str, dict[str, str]]]
 _TURNS: dict[str, _Chain] = {
@@ -93,16 +94,16 @@ class Convert:
         nodes += [graph.add(name, **arguments) for name, arguments in chain]
         nodes.append(graph.add("buffersink"))
         graph.link_nodes(*nodes)
-        colours = None
-        for node in nodes:
-            if node.filter.name == "haldclut":
-                colours = table(self.own, self.video.peak)
-                into = buffer(graph, colours)
-                into.link_to(node, 0, 1)
-        graph.configure()
-        if colours is not None:
-            into.push(colours)
-            into.push(None)
+        names = [name for name, _ in chain]
+        if _TABLE in names:
+            colours = table(self.own, self.video.peak)
+            second = buffer(graph, colours)
+            second.link_to(nodes[1 + names.index(_TABLE)], 0, 1)
+            graph.configure()
+            second.push(colours)
+            second.push(None)
+        else:
+            graph.configure()
         self._graph, self._source, self._sink = graph, nodes[0], nodes[-1]
 
     def _chain(self, frame: VideoFrame) -> _Chain:
@@ -146,7 +147,7 @@ class Convert:
             return [
                 ("scale", resized | _SCALER | self._into(format) | {"out_range": "pc"}),
                 ("format", {"pix_fmts": DEEP_RGB}),
-                ("haldclut", {"clut": "first", "interp": "tetrahedral"}),
+                (_TABLE, {"clut": "first", "interp": "tetrahedral"}),
                 ("scale", _SCALER | {"in_range": "pc"} | self._out_of(wanted)),
                 ("format", {"pix_fmts": wanted}),
             ]
@@ -222,7 +223,7 @@ def matrix_of(colour: Colour, lines: int) -> str:
 
 def _mapped(own: Colour, wanted: Colour) -> bool:
     """Whether colours are brought to SDR BT.709."""
-    return is_wide(own) and not is_wide(wanted) or is_hdr(own) and not is_hdr(wanted)
+    return (is_wide(own) and not is_wide(wanted)) or (is_hdr(own) and not is_hdr(wanted))
 
 
 def _is_rgb(format: str) -> bool:

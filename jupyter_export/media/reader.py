@@ -134,7 +134,7 @@ class Reader:
             if frame is not None:
                 yield frame
         # Not `yield from`: closing this generator must leave the decoder's one open.
-        for frame in self._frames:  # noqa: UP028
+        for frame in self._frames:
             yield frame
 
     def _decode(self) -> Iterator[VideoFrame]:

@@ -151,6 +151,7 @@ def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[V
     steps = [make_step(step) for step in recipe.effects]
     finish = None
     if recipe.canvas != recipe.picture:
+        # The strands have been brought to the output's colours already.
         video, colour = recipe.strands[0].video, recipe.colour
         finish = Convert(video, recipe.picture, turn=False, own=colour, colour=colour)
     for frame, stamp in zip(frames, recipe.stamps.values(), strict=True):

@@ -97,7 +97,7 @@ def steps_of(
 def depth_of(spec: ExportSpec, sources: Sequence[SourceFacts]) -> int:
     """Bits per component for the encoder: all that the leading source has, if none get lost on
     the way. Effects and transitions work on 8 bits."""
-    return _leading(sources).bits if _untouched(spec) else 8
+    return sources[0].video.bits if _untouched(spec) else 8
 
 
 def shapes_of(
@@ -139,10 +139,6 @@ def shapes_of(
         picture=Picture(width=canvas, height=height, pix_fmt=format),
         colour=colour,
     )
-
-
-def _leading(sources: Sequence[SourceFacts]) -> VideoFacts:
-    return sources[0].video
 
 
 def _mixed(spec: ExportSpec) -> bool:
@@ -199,8 +195,7 @@ def remarks(sources: Sequence[SourceFacts], shapes: Shapes) -> tuple[str, ...]:
     notes: list[str] = []
     for source in sources:
         named = f"{PurePosixPath(source.path).name}: " if len(sources) > 1 else ""
-        for note in _remarks(source.video, shapes):
-            notes.append(named + note if named else note)
+        notes += [named + note for note in _remarks(source.video, shapes)]
     return tuple(dict.fromkeys(notes))
 
 

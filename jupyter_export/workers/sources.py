@@ -81,7 +81,8 @@ def damage(sources: Sequence[SourceFacts], readers: Sequence[Reader]) -> list[st
             continue
         base = source.video.time_base
         first, last = (
-            float((pts - source.origin) * base) for pts in (min(reader.damaged), max(reader.damaged))
+            float((pts - source.origin) * base)
+            for pts in (min(reader.damaged), max(reader.damaged))
         )
         count = len(reader.damaged)
         what = f"{count} damaged frames between" if count > 1 else "A damaged frame at"

@@ -202,9 +202,7 @@ def test_the_brightest_white_of_the_mastering_display_becomes_white(tmp_path: Pa
 def test_hdr_stays_hdr_where_nothing_is_changed_and_ten_bits_are_kept(tmp_path: Path) -> None:
     codes = np.rint(yuv(colours(), "bt2020", 10))
     write(tmp_path / "hdr.mkv", codes, 10, *tags("bt2020nc", "bt2020", "smpte2084"))
-    done = export_here(
-        clip_spec("hdr.mkv", "o.mkv", quality="lossless"), tmp_path, tmp_path / "o"
-    )
+    done = export_here(clip_spec("hdr.mkv", "o.mkv", quality="lossless"), tmp_path, tmp_path / "o")
     got, frame = patches(done.path)
     assert said(frame) == (1, 9, 9, 16)
     assert (got == codes).all()
