@@ -161,12 +161,13 @@ class Convert:
         before, after = self._into(format), self._out_of(self.target.pix_fmt)
         if _is_rgb(format) or _is_rgb(self.target.pix_fmt):
             return before | after
-        same_matrix = before["in_color_matrix"] == after["out_color_matrix"]
-        if same_matrix or self.own.space == self.colour.space:
-            same_matrix = True
-            # Not named, samples of unnamed colours stay unnamed.
-            del before["in_color_matrix"], after["out_color_matrix"]
-        same = same_matrix and before["in_range"] == after["out_range"]
+        same = self.own.space == self.colour.space
+        if same:
+            # Named all the same: what swscale assumes of a frame with tags may differ from what
+            # it assumes of the result.
+            after["out_color_matrix"] = before["in_color_matrix"]
+        same = before["in_color_matrix"] == after["out_color_matrix"]
+        same = same and before["in_range"] == after["out_range"]
         return {} if same and format == self.target.pix_fmt else before | after
 
     def _into(self, format: str) -> dict[str, str]:

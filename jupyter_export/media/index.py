@@ -105,7 +105,9 @@ def seek_before(container: InputContainer, stream: VideoStream, pts: int) -> Non
         if landed is not None and landed <= pts:
             container.seek(target, stream=stream, backward=True)
             return
-    container.seek(0, backward=True, any_frame=True)
+    # Where even that fails, nothing can be found, and whoever reads says so.
+    with contextlib.suppress(av.FFmpegError):
+        container.seek(0, backward=True, any_frame=True)
 
 
 def _next_keyframe(container: InputContainer, stream: VideoStream) -> int | None:
