@@ -67,6 +67,10 @@ class Codec(StrEnum):
 
     H264 = "h264"
     """H.264 High: plays everywhere."""
+    HEVC = "hevc"
+    """HEVC (H.265): smaller, 8 or 10 bits; plays on Apple's systems and on most televisions."""
+    AV1 = "av1"
+    """AV1: smaller still, 8 or 10 bits; plays in current browsers."""
 
 
 class Quality(StrEnum):
@@ -218,6 +222,8 @@ class ExportSpec(Model):
             )
         if self.encoding.quality is Quality.LOSSLESS and suffix != ".mkv":
             raise ValueError("output: lossless video (FFV1) needs Matroska; use a name in .mkv")
+        if self.encoding.codec is Codec.AV1 and OUTPUT_SUFFIXES[suffix] == "mov":
+            raise ValueError("output: QuickTime files cannot hold AV1; use a name in .mp4 or .mkv")
         self._check_kind()
         return self
 
