@@ -18,6 +18,7 @@ from ..media.cache import SegmentCache
 from ..media.plan import Plan, make_plan
 from ..media.preview import at_time, jpeg_of
 from ..media.render import render_segment
+from ..media.shapes import depth_of
 from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, parse
@@ -153,7 +154,7 @@ def make_plan_of(
         spec,
         sources,
         taken,
-        options(encoder, spec.encoding.quality),
+        options(encoder, spec.encoding.quality, bits=depth_of(spec, sources)),
         segment_seconds=params.get("segment_seconds", 8.0),
     )
 

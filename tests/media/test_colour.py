@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ import av
 import numpy as np
 import pytest
 from support import clip_spec, complaints, export_here, ffmpeg, ffmpeg_exe, framing_spec
+
+from jupyter_export.media.effects.base import Picture
+from jupyter_export.media.graph import Convert
+from jupyter_export.media.probe import probe
 
 PATCH = 16
 ACROSS, DOWN = 20, 12
@@ -350,8 +355,6 @@ def test_ffmpeg_has_nothing_to_warn_of_while_colours_are_converted(tmp_path: Pat
         "    spec = framing_spec(name, 'o.mp4', [(0, 0, 0, 320, 192)], (160, 96))\n"
         "    export_here(spec, root, root / name[:3])\n"
     )
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path), str(Path(__file__).parents[1])],
         capture_output=True,
@@ -359,3 +362,40 @@ def test_ffmpeg_has_nothing_to_warn_of_while_colours_are_converted(tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("codec", "encoder"), [("hevc", "libx265"), ("av1", "libsvtav1")])
+def test_hdr_and_ten_bits_are_kept_by_encoders_that_take_them(
+    codec: str, encoder: str, tmp_path: Path
+) -> None:
+    codes = np.rint(yuv(colours(), "bt2020", 10))
+    write(tmp_path / "hdr.mkv", codes, 10, *tags("bt2020nc", "bt2020", "smpte2084"))
+    spec = clip_spec("hdr.mkv", "o.mp4", codec=codec, quality="quality")
+    done = export_here(spec, tmp_path, tmp_path / "o", encoder=encoder)
+    got, frame = patches(done.path)
+    assert complaints(done.path) == ""
+    assert frame.format.name == "yuv420p10le"
+    assert said(frame) == (1, 9, 9, 16)
+    assert np.abs(got - codes).mean() < 4
+    assert done.plan["notes"] == ["The source is HDR (PQ), and so is the output."]
+    # Touched, it is SDR of 8 bits.
+    spec = framing_spec("hdr.mkv", "o.mp4", WHOLE, WHOLE[0][3:], codec=codec)
+    done = export_here(spec, tmp_path, tmp_path / "o", encoder=encoder)
+    _, frame = patches(done.path)
+    assert frame.format.name == "yuv420p"
+    assert said(frame) == (1, 1, 1, 1)
+
+
+def test_usual_footage_goes_to_the_encoder_as_it_was_decoded(tmp_path: Path) -> None:
+    """Not even a copy is made of a picture that needs no change."""
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25:d=0.2", "-pix_fmt", "yuv420p", "-vf"),
+        said_to_be("bt709", "bt709", "bt709"),
+        *("-c:v", "libx264", "-preset", "ultrafast", tmp_path / "usual.mp4"),
+    )
+    facts = probe(tmp_path / "usual.mp4").video
+    picture = Picture(width=1920, height=1080, pix_fmt="yuv420p")
+    convert = Convert(facts, picture, turn=True, own=facts.colour, colour=facts.colour)
+    with av.open(str(tmp_path / "usual.mp4")) as container:
+        for frame in container.decode(video=0):
+            assert convert(frame) is frame
