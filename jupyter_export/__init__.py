@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .errors import ExportError
-from .spec import ExportSpec, clip, framing
+from .spec import ExportSpec, annotate, clip, framing, overlay
 
 if TYPE_CHECKING:
     from .notebook.client import Client, JobHandle, connect
     from .notebook.widget import ExportPanel, panel
+    from .tables import crop_path, highlights
 
 __all__ = [
     "Client",
@@ -25,16 +26,20 @@ __all__ = [
     "ExportSpec",
     "JobHandle",
     "__version__",
+    "annotate",
     "clip",
     "connect",
+    "crop_path",
     "framing",
+    "highlights",
+    "overlay",
     "panel",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # The client brings in an HTTP library and the panel ipywidgets; neither the server nor a
-    # worker should pay for that.
+    # The client brings in an HTTP library, the panel ipywidgets and tables NumPy; neither the
+    # server nor a worker should pay for that.
     if name in {"Client", "JobHandle", "connect"}:
         from .notebook import client
 
@@ -43,6 +48,10 @@ def __getattr__(name: str) -> Any:
         from .notebook import widget
 
         return getattr(widget, name)
+    if name in {"crop_path", "highlights"}:
+        from . import tables
+
+        return getattr(tables, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

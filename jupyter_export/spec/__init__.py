@@ -1,6 +1,7 @@
 """What a user asks for, as pydantic models: the spec of an export and everything in it."""
 
-from .build import clip, framing
+from .annotation import Annotation, Arrow, Box, FrameNumber, Text, Timecode
+from .build import annotate, clip, framing, overlay
 from .effects import Crop, CropKeyframe, Effect, Rotate, Upscale
 from .export import (
     OUTPUT_SUFFIXES,
@@ -16,9 +17,13 @@ from .export import (
     json_schema,
     parse,
 )
+from .highlight import Highlight, HighlightKeyframe
 
 __all__ = [
     "OUTPUT_SUFFIXES",
+    "Annotation",
+    "Arrow",
+    "Box",
     "Codec",
     "Compare",
     "Crop",
@@ -26,15 +31,22 @@ __all__ = [
     "Effect",
     "Encoding",
     "ExportSpec",
+    "FrameNumber",
+    "Highlight",
+    "HighlightKeyframe",
     "Kind",
     "Quality",
     "Rotate",
     "Source",
     "SpeedRange",
+    "Text",
+    "Timecode",
     "Transition",
     "Upscale",
+    "annotate",
     "clip",
     "framing",
     "json_schema",
+    "overlay",
     "parse",
 ]

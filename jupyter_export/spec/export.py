@@ -115,7 +115,7 @@ class Source(Model):
         description="by number, from 0 among the audio tracks; None is the one that players take",
     )
     speed: Annotated[tuple[SpeedRange, ...], Field(max_length=1000)] = ()
-    effects: Annotated[tuple[Effect, ...], Field(max_length=100)] = ()
+    effects: Annotated[tuple[Effect, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
