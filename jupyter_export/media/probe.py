@@ -42,7 +42,7 @@ def probe(
     """The facts about a file: of the tracks that players take, or of those chosen by number.
 
     Tracks are counted from 0 among those of their type; pictures of a cover do not count.
-    `field` is the source's place in the spec.
+    `field` is the source's place in the spec; empty where there is none.
 
     Raises:
         SourceMissing: there is no such file.
@@ -50,7 +50,7 @@ def probe(
         SpecError: it has no track of that number.
     """
     mark = fingerprint(path)
-    with open_source(path, field=f"{field}.path") as container:
+    with open_source(path, field=_place(field, "path")) as container:
         video = _video_stream(container, path, video_track, field)
         audio = _audio_stream(container, video, path, audio_track, field)
         origin, frame = _first_frame(container, video, path, field)
@@ -63,6 +63,10 @@ def probe(
             video=_video_facts(video, frame),
             audio=None if audio is None else _audio_facts(audio),
         )
+
+
+def _place(field: str, name: str) -> str:
+    return f"{field}.{name}" if field else name
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -82,10 +86,12 @@ def _video_stream(
     real = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not real:
         raise SourceUnreadable(
-            f"{path.name!r} has no video track.", "Use a file with video.", field=f"{field}.path"
+            f"{path.name!r} has no video track.",
+            "Use a file with video.",
+            field=_place(field, "path"),
         )
     if track is not None:
-        chosen = _numbered(real, track, "video", path, f"{field}.video_track")
+        chosen = _numbered(real, track, "video", path, _place(field, "video_track"))
     else:
         best = container.streams.best("video")
         chosen = best if best in real and isinstance(best, VideoStream) else real[0]
@@ -93,7 +99,7 @@ def _video_stream(
         raise SourceUnreadable(
             f"The video of {path.name!r} is in a format that cannot be decoded.",
             "Convert it to H.264 first.",
-            field=f"{field}.path",
+            field=_place(field, "path"),
         )
     return chosen
 
@@ -103,7 +109,7 @@ def _audio_stream(
 ) -> AudioStream | None:
     if track is not None:
         tracks = list(container.streams.audio)
-        return _numbered(tracks, track, "audio", path, f"{field}.audio_track")
+        return _numbered(tracks, track, "audio", path, _place(field, "audio_track"))
     best = container.streams.best("audio", related=video)
     return best if isinstance(best, AudioStream) else None
 
@@ -143,7 +149,7 @@ def _first_frame(
         raise SourceUnreadable(
             f"No frame of {path.name!r} can be decoded: it is damaged or incomplete.",
             "Copy or download it again.",
-            field=f"{field}.path",
+            field=_place(field, "path"),
         )
     first = min(shown, default=frame.pts or 0)
     if frame.pts is not None and container.format.name in _CUT_ANYWHERE:

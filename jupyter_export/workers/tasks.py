@@ -144,7 +144,7 @@ def probe_source(params: Params, context: TaskContext) -> dict[str, Any]:
     path = resolve_source(
         Path(params["root"]), params["path"], allow_hidden=params["allow_hidden"], field="path"
     )
-    facts = probe(path, field="path")
+    facts = probe(path, field="")
     return {
         "width": facts.video.upright_width,
         "height": facts.video.upright_height,

@@ -31,7 +31,7 @@ class Row:
     spec: Callable[[dict[str, Any]], dict[str, Any]]
     """Of a source."""
     filters: str
-    """``{fade}`` is where a dissolve of 0.2 s begins, in seconds."""
+    """``{fade}`` is where a dissolve of 0.2 s begins, in seconds; ``{white}`` is its luma."""
     frames: Callable[[int], int]
     """Of the output, for a range of so many frames."""
     untouched: bool = False
@@ -83,6 +83,15 @@ def _compare(source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _annotate(source: dict[str, Any]) -> dict[str, Any]:
+    box = {"kind": "box", "x": 16, "y": 10, "width": 64, "height": 48, "start": 0.22}
+    look = {"fill": "#ffffff", "fill_opacity": 1, "stroke_width": 0}
+    effect = {"type": "annotation", **box, **look}
+    return {"kind": "annotate", "sources": [source], "effects": [effect]}
+
+
+_BOX = "between(X/SW,16,79)*between(Y/SH,10,57)*gte(T,0.21)"
+
 KINDS: dict[str, Row] = {
     "clip": Row(_clip, "[a]null", lambda n: n, untouched=True),
     "framing, crop": Row(_crop, "[a]crop=128:96:10:6", lambda n: n),
@@ -96,6 +105,12 @@ KINDS: dict[str, Row] = {
         lambda n: n + 15 - 5, chroma=30,  # xfade works in 4:4:4
     ),
     "compare, side by side": Row(_compare, "[a]fps=25[x];[b][x]hstack=shortest=1", lambda n: n),
+    "annotate, in output time": Row(
+        _annotate,
+        f"[a]geq=lum='if({_BOX},{{white}},lum(X,Y))'"
+        f":cb='if({_BOX},128,cb(X,Y))':cr='if({_BOX},128,cr(X,Y))'",
+        lambda n: n, chroma=30,  # the edges of chroma lie between luma's
+    ),
 }  # fmt: skip
 #: At a constant rate the frames that a varying one leaves out are shown again.
 _AT_25 = {"varying rate": 14}
@@ -143,7 +158,8 @@ def _references(name: str, file: Path, root: Path, folder: Path) -> None:
     outputs: list[str | Path] = []
     for i, (kind, row) in enumerate(KINDS.items()):
         format = footage.kept if row.untouched else footage.changed
-        filters = row.filters.format(fade=(_count(name, kind) - 5) / 25)
+        white = 255 if footage.range == "pc" else 235
+        filters = row.filters.format(fade=(_count(name, kind) - 5) / 25, white=white)
         graphs.append(f"[a{i}]format={format}[c{i}]")
         if "[b]" in filters:
             graphs.append(f"[1:v]{footage.other},format={format}[d{i}]")
@@ -160,7 +176,7 @@ def _references(name: str, file: Path, root: Path, folder: Path) -> None:
 def _count(name: str, kind: str) -> int:
     """Frames of the range as `kind` takes them."""
     own = CLASSES[name].frames
-    return own if kind in ("clip", "framing, crop") else _AT_25.get(name, own)
+    return own if "fps" not in KINDS[kind].spec({}).get("encoding", {}) else _AT_25.get(name, own)
 
 
 def _check(done: Any, name: str, kind: str, reference: Path) -> None:
