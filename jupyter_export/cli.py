@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="which encoders work here, and why not")
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(command=_doctor)
+
+    from .upscale.commands import add_commands
+
+    add_commands(commands.add_parser("models", help="upscaling models: list, pull, verify"))
     return parser
 
 

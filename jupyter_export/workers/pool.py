@@ -72,6 +72,7 @@ class LocalPool:
                     niceness=settings.worker_niceness,
                     scheduling=scheduling,
                     memory=settings.worker_memory_limit,
+                    settings=settings.environment(),
                 ),
             )
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ class WorkerOptions:
     """idle, batch or normal."""
     memory: int
     """Bytes of address space; 0 sets no limit."""
+    settings: Mapping[str, str]
+    """Environment variables that tell the worker the server's settings."""
 
     def command(self) -> list[str]:
         """What to execute."""
@@ -80,7 +82,12 @@ class WorkerProcess:
         """It must not be used again."""
         self._child = Child(
             options.command(),
-            environment=scrubbed_environment(),
+            # Threads of torch that spin while they wait take the cores from those they wait for.
+            environment={
+                "OMP_WAIT_POLICY": "PASSIVE",
+                **scrubbed_environment(),
+                **options.settings,
+            },
             on_message=self._receive,
             on_exit=self._ended,
         )

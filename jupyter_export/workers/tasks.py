@@ -16,6 +16,7 @@ from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.bitstream import bitstream
 from ..media.cache import SegmentCache
+from ..media.interrupt import checking
 from ..media.plan import Plan, make_plan
 from ..media.preview import at_time, jpeg_of
 from ..media.probe import probe
@@ -85,7 +86,10 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
         context.check()
         context.progress({"frames": count})
 
-    with _readers.of([made.sources[i] for i in segment.sources]) as readers:
+    with (
+        checking(context.check),
+        _readers.of([made.sources[i] for i in segment.sources]) as readers,
+    ):
         for reader in readers:
             reader.damaged.clear()
         entry = cache.put(
@@ -157,7 +161,10 @@ def preview(params: Params, context: TaskContext) -> dict[str, Any]:
     spec = parse(params["spec"])
     made = _previewed.plan(params, spec)
     segment, recipe, time = at_time(made, params["time"])
-    with _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers:
+    with (
+        checking(context.check),
+        _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers,
+    ):
         data = jpeg_of(recipe, readers, params["width"])
     return {
         "jpeg": base64.b64encode(data).decode(),
