@@ -241,7 +241,10 @@ class UpscaleUnavailable(UpscaleError):
 
 
 class OutOfMemory(UpscaleError):
-    """A picture does not fit into the memory of the device, however small it is cut."""
+    """A picture does not fit into the memory of the device, however small it is cut.
+
+    On a GPU the queue tries such a job once more with the device for itself alone.
+    """
 
     title = "Not enough memory for upscaling"
 

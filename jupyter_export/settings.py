@@ -24,7 +24,45 @@ ENV_PREFIX = "JUPYTER_EXPORT_"
 class Settings(HasTraits):
     """What an administrator or user can set; `ExportApp` and the command line share it."""
 
-    max_concurrent_exports = Int(3, min=1, help="How many exports run at once.").tag(config=True)
+    max_concurrent_exports = Int(
+        3,
+        min=1,
+        help="How many exports run at once, not counting those on a GPU: neither holds up the "
+        "other.",
+    ).tag(config=True)
+
+    gpu_exports_per_device = Int(
+        2,
+        min=1,
+        help="How many exports use one GPU at once, of all users together, if its memory allows.",
+    ).tag(config=True)
+
+    gpu_headroom_mib = Int(
+        512, min=0, help="GPU memory, in MiB, that exports leave free on each device."
+    ).tag(config=True)
+
+    nvenc_sessions = Int(
+        8,
+        min=0,
+        help="NVENC sessions on the whole machine, as GeForce drivers count them; 0 is no limit.",
+    ).tag(config=True)
+
+    nvenc_sessions_per_gpu = Int(
+        0, min=0, help="NVENC sessions on one GPU; 0 is no limit of its own."
+    ).tag(config=True)
+
+    encoding_cores = Int(
+        0,
+        min=0,
+        help="Segments that are encoded in software at once, of all users together; 0 is one per "
+        "core, and never fewer than this server alone may run.",
+    ).tag(config=True)
+
+    lease_dir = Unicode(
+        help="Where exports of all users agree on GPUs and cores; by default "
+        "`/run/jupyter-export` if an administrator made it, else a folder of this user alone. A "
+        "local disk."
+    ).tag(config=True)
 
     force_cpu = Bool(False, help="Never use a hardware encoder, nor a GPU for upscaling.").tag(
         config=True
