@@ -10,7 +10,7 @@ from typing import Any
 from av.video.format import VideoFormat
 
 from ..errors import SpecError
-from ..spec import Compare, Encoding, ExportSpec
+from ..spec import Codec, Compare, Encoding, ExportSpec
 from .effects import effect
 from .effects.base import PLANAR_8BIT, Picture
 from .facts import Colour, SourceFacts, VideoFacts
@@ -127,7 +127,7 @@ def shapes_of(
     format = pix_fmt or _own_pix_fmt(sources[0], changed=not _untouched(spec))
     colour = _colour(sources, format, (width, height))
     full = sources[0].video.pix_fmt.startswith("yuvj") and colour.range != 1
-    if full and format == "yuv420p" and pix_fmt:
+    if full and format == "yuv420p" and pix_fmt and spec.encoding.codec is not Codec.AV1:
         format = "yuvj420p"  # the same samples; the name carries the full range
     between = format
     if _mixed(spec) and format not in PLANAR_8BIT:

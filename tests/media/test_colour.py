@@ -386,6 +386,21 @@ def test_hdr_and_ten_bits_are_kept_by_encoders_that_take_them(
     assert said(frame) == (1, 1, 1, 1)
 
 
+def test_full_range_goes_through_av1(tmp_path: Path) -> None:
+    codes = yuv(colours(), "bt709", 8, full=True)
+    write(tmp_path / "full.mkv", codes, 8, *tags("bt709", "bt709", "bt709", "pc"))
+    ffmpeg(
+        *("-i", tmp_path / "full.mkv", "-c:v", "libx264", "-qp", 0, "-pix_fmt", "yuvj420p"),
+        tmp_path / "full.mp4",
+    )
+    for name in ("full.mkv", "full.mp4"):
+        spec = clip_spec(name, "o.mp4", codec="av1", quality="quality")
+        done = export_here(spec, tmp_path, tmp_path / "o", encoder="libsvtav1")
+        got, frame = patches(done.path)
+        assert said(frame)[0] == 2
+        assert np.abs(got - np.clip(codes, 0, 255)).mean() < 2
+
+
 def test_usual_footage_goes_to_the_encoder_as_it_was_decoded(tmp_path: Path) -> None:
     """Not even a copy is made of a picture that needs no change."""
     ffmpeg(
