@@ -37,7 +37,7 @@ class Colour(_Facts):
 
 
 class VideoFacts(_Facts):
-    """The video track that players take."""
+    """A video track: the one that players take, or the one that was chosen."""
 
     index: int
     """Of the stream in its container."""
@@ -55,14 +55,19 @@ class VideoFacts(_Facts):
     mirror: bool
     """Whether it is mirrored left to right, before the turn."""
     interlaced: bool
+    """Whether frames may hold two fields; each says so itself."""
     colour: Colour
     upright_width: int
     """Square pixels, turned; even."""
     upright_height: int
+    alpha: bool = False
+    """Whether it has transparency."""
+    peak: int = 0
+    """Luminance of the mastering display in cd/m²; 0 is not known."""
 
 
 class AudioFacts(_Facts):
-    """The audio track that players take."""
+    """An audio track: the one that players take, or the one that was chosen."""
 
     index: int
     codec: str
@@ -87,8 +92,6 @@ class SourceFacts(_Facts):
     """Seconds, as the container says; None when it says nothing."""
     video: VideoFacts
     audio: AudioFacts | None
-    notes: tuple[str, ...] = ()
-    """What the user should know, such as a reduction from 10 bits."""
 
 
 class FrameTimes(_Facts):

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from ..errors import SourceUnreadable, SpecError
 from .facts import FrameTimes, SourceFacts
+from .fields import FieldPairs
 from .open import open_source
 
 __all__ = ["frame_times", "seek_before"]
@@ -24,6 +25,9 @@ TOLERANCE = Fraction(1, 1000)
 
 #: Seconds to step back when a seek lands after its target; the last resort is the beginning.
 _STEPS_BACK = (Fraction(0), Fraction(2), Fraction(10), Fraction(60))
+
+#: Containers in which the two fields of an H.264 frame may be two packets.
+_FIELDS_APART = {"mpegts", "mpeg"}
 
 #: Seconds by which a packet without a decoding time may come before its frame is shown.
 _REORDER = Fraction(2)
@@ -64,7 +68,9 @@ def frame_times(
         inside = shown[bisect_left(shown, first) :]
         if until is not None:
             inside = inside[: bisect_left(inside, until)]
-        rates = stream.average_rate, stream.guessed_rate, stream.base_rate
+        rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+        # A stream of fields may name their rate.
+        rates += [rate / 2 for rate in rates if rate and source.video.interlaced]
     if not inside:
         length = f" ({source.duration:g} s)" if source.duration else ""
         raise SpecError(
@@ -99,7 +105,9 @@ def seek_before(container: InputContainer, stream: VideoStream, pts: int) -> Non
         if landed is not None and landed <= pts:
             container.seek(target, stream=stream, backward=True)
             return
-    container.seek(0, backward=True, any_frame=True)
+    # Where even that fails, nothing can be found, and whoever reads says so.
+    with contextlib.suppress(av.FFmpegError):
+        container.seek(0, backward=True, any_frame=True)
 
 
 def _next_keyframe(container: InputContainer, stream: VideoStream) -> int | None:
@@ -117,12 +125,19 @@ def _scan(
     reorder = _ticks(_REORDER, stream.time_base)
     beyond: int | None = None
     found: list[tuple[int, int, bool]] = []
+    apart = container.format.name in _FIELDS_APART and stream.codec_context.name == "h264"
+    pairs = FieldPairs() if apart else None
     seek_before(container, stream, first)
     try:
         for packet in container.demux(stream):
-            if packet.pts is None or not packet.size or packet.is_discard:
+            if not packet.size or packet.is_discard or _hidden(stream, packet):
                 continue
-            if _hidden(stream, packet):
+            if pairs is not None and pairs.is_second(bytes(memoryview(packet))):
+                if found and packet.pts is not None:
+                    pts, duration, key = found[-1]
+                    found[-1] = pts, duration + (packet.duration or 0), key
+                continue
+            if packet.pts is None:
                 continue
             found.append((packet.pts, packet.duration or 0, packet.is_keyframe))
             if last is not None and packet.pts >= last:

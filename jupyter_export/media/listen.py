@@ -176,8 +176,10 @@ def _decoded(
     container: InputContainer, stream: AudioStream, start: Fraction, end: Fraction
 ) -> Iterator[AudioFrame]:
     assert stream.time_base is not None
+    # Not before its beginning: of an AVI file nothing more could be read.
+    target = max(int(start / stream.time_base), stream.start_time or 0)
     with contextlib.suppress(av.FFmpegError):
-        container.seek(int(start / stream.time_base), stream=stream, backward=True)
+        container.seek(target, stream=stream, backward=True)
     stream.codec_context.flush_buffers()
     packets = container.demux(stream)
     while True:

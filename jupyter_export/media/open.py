@@ -14,11 +14,12 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from ..errors import CacheLost, DiskFull, ExportError, OutputError, SourceMissing, SourceUnreadable
 
-__all__ = ["MAX_PIXELS", "SEGMENT_FORMAT", "open_segment", "open_source", "writing"]
+__all__ = ["MAX_PIXELS", "SEGMENT_FORMAT", "decoder_of", "open_segment", "open_source", "writing"]
 
 #: Demuxers that read one plain file and follow no reference out of it.
 SOURCE_FORMATS = (
@@ -32,6 +33,7 @@ SEGMENT_FORMAT = "nut"
 #: A picture larger than 8192×8192 is refused: it is an attack or a mistake.
 MAX_PIXELS = 8192 * 8192
 
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _FIRST_BOXES = {b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"}
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -77,13 +79,21 @@ def open_segment(path: Path) -> Iterator[InputContainer]:
         container.close()
 
 
-def limit_decoder(stream: VideoStream, *, threads: str = "AUTO") -> None:
-    """Set the decoder's threads and refuse huge pictures; call before the first decode.
+def decoder_of(stream: VideoStream, *, threads: str = "AUTO") -> VideoCodecContext:
+    """A decoder for the stream's packets; it refuses huge pictures.
 
-    PyAV's default of slice threads makes most decoding serial.
+    PyAV's default of slice threads makes most decoding serial. FFmpeg's own VP8 and VP9 decoders
+    leave out the transparency of a WebM file; libvpx's give it.
     """
-    stream.codec_context.thread_type = threads
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    context = stream.codec_context
+    alpha = stream.metadata.get("alpha_mode") == "1"
+    if alpha and context.name in _WITH_ALPHA:
+        created = VideoCodecContext.create(_WITH_ALPHA[context.name], "r")
+        assert isinstance(created, VideoCodecContext)
+        context = created
+    context.thread_type = threads
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    return context
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from .recipe import (
     digest,
     versions,
 )
-from .shapes import Shapes, checked, shapes_of, steps_of, upright_picture
+from .shapes import Shapes, checked, remarks, shapes_of, steps_of, upright_picture
 from .smart import Copying, Streams, decide
 from .sound import AudioPlan, plan_audio
 from .stamps import Stamps
@@ -108,13 +108,7 @@ def make_plan(
     leading = clips[0].taken
 
     def shapes_for(encoder: EncoderSettings) -> Shapes:
-        return shapes_of(
-            spec,
-            leading.facts,
-            after[leading.field],
-            encoder.pix_fmt,
-            changed=bool(spec.effects) or any(t.spec.effects for t in taken),
-        )
+        return shapes_of(spec, sources, after[leading.field], encoder.pix_fmt)
 
     shapes = shapes_for(encoder)
     checked(spec.effects, shapes.canvas, "effects")
@@ -159,7 +153,7 @@ def make_plan(
         colour=shapes.colour,
         parameter_sets=tuple(u.hex() for u in copying.sets),
         encoder=encoder.name if any(s.kind == "render" for s in segments) else None,
-        notes=(*_notes(sources), *copying.notes),
+        notes=(*remarks(sources, shapes), *copying.notes),
     )
 
 
@@ -185,12 +179,6 @@ def _together(before: Clip, after: Clip, layout: Literal["side_by_side", "wipe"]
 def _effects(spec: ExportSpec) -> list[Effect]:
     every = [e for _, source in spec.every_source() for e in source.effects]
     return [e for e in (*every, *spec.effects) if not isinstance(e, Compare)]
-
-
-def _notes(sources: Sequence[SourceFacts]) -> tuple[str, ...]:
-    if len(sources) == 1:
-        return sources[0].notes
-    return tuple(f"{PurePosixPath(s.path).name}: {note}" for s in sources for note in s.notes)
 
 
 class _Planner:

@@ -16,6 +16,7 @@ from .reader import Reader
 from .recipe import SegmentRecipe
 from .render import segment_frames
 from .stamps import Stamps
+from .tone import BT709
 
 __all__ = ["at_time", "jpeg_of"]
 
@@ -52,10 +53,9 @@ def jpeg_of(recipe: SegmentRecipe, readers: Sequence[Reader], width: int) -> byt
         height=max(2, round(frame.height * shrink)),
         pix_fmt="rgb24",
     )
-    facts = recipe.strands[0].video.model_copy(
-        update={"colour": recipe.colour, "pix_fmt": frame.format.name}
-    )
-    image = Convert(facts, size, turn=False)(frame).to_image()  # type: ignore[no-untyped-call]
+    video = recipe.strands[0].video
+    convert = Convert(video, size, turn=False, own=recipe.colour, colour=BT709)
+    image = convert(frame).to_image()  # type: ignore[no-untyped-call]
     data = io.BytesIO()
     image.save(data, "JPEG", quality=_QUALITY)
     return data.getvalue()

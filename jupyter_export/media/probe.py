@@ -6,52 +6,67 @@ import hashlib
 import struct
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ..errors import SourceUnreadable
+from ..errors import SourceUnreadable, SpecError
 from .facts import AudioFacts, Colour, Fingerprint, SourceFacts, Turn, VideoFacts
-from .open import limit_decoder, open_source
+from .open import decoder_of, open_source
 
 __all__ = ["fingerprint", "probe"]
 
 _ENDS = 64 * 1024
 #: Packets read to find the earliest time stamp; more than any codec reorders.
 _HEAD_PACKETS = 48
-#: Transfer functions of HDR video: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
-_HDR_TRANSFERS = {16, 18}
+#: Streams that are cut at any place, as broadcasts are.
+_CUT_ANYWHERE = {"mpegts", "mpeg"}
+#: FFmpeg's field orders from "top first" on; 1 is progressive.
+_INTERLACED = {2, 3, 4, 5}
+T = TypeVar("T")
 
 
-def probe(path: Path, *, field: str = "sources[0].path") -> SourceFacts:
-    """The facts about a file.
+def probe(
+    path: Path,
+    *,
+    video_track: int | None = None,
+    audio_track: int | None = None,
+    field: str = "sources[0]",
+) -> SourceFacts:
+    """The facts about a file: of the tracks that players take, or of those chosen by number.
+
+    Tracks are counted from 0 among those of their type; pictures of a cover do not count.
+    `field` is the source's place in the spec; empty where there is none.
 
     Raises:
         SourceMissing: there is no such file.
         SourceUnreadable: it is no video, or its first frame cannot be decoded.
+        SpecError: it has no track of that number.
     """
     mark = fingerprint(path)
-    with open_source(path, field=field) as container:
-        video = _video_stream(container, path, field)
-        audio = container.streams.best("audio", related=video)
-        limit_decoder(video, threads="SLICE")
+    with open_source(path, field=_place(field, "path")) as container:
+        video = _video_stream(container, path, video_track, field)
+        audio = _audio_stream(container, video, path, audio_track, field)
         origin, frame = _first_frame(container, video, path, field)
-        facts = _video_facts(video, frame)
         return SourceFacts(
             path=str(path),
             format=container.format.name,
             fingerprint=mark,
             origin=origin,
             duration=container.duration / av.time_base if container.duration else None,
-            video=facts,
-            audio=_audio_facts(audio) if isinstance(audio, AudioStream) else None,
-            notes=_notes(facts),
+            video=_video_facts(video, frame),
+            audio=None if audio is None else _audio_facts(audio),
         )
+
+
+def _place(field: str, name: str) -> str:
+    return f"{field}.{name}" if field else name
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -65,27 +80,59 @@ def fingerprint(path: Path) -> Fingerprint:
     return Fingerprint(size=info.st_size, mtime_ns=info.st_mtime_ns, ends=digest.hexdigest())
 
 
-def _video_stream(container: InputContainer, path: Path, field: str) -> VideoStream:
+def _video_stream(
+    container: InputContainer, path: Path, track: int | None, field: str
+) -> VideoStream:
     real = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not real:
         raise SourceUnreadable(
-            f"{path.name!r} has no video track.", "Use a file with video.", field=field
+            f"{path.name!r} has no video track.",
+            "Use a file with video.",
+            field=_place(field, "path"),
         )
-    best = container.streams.best("video")
-    chosen = best if best in real and isinstance(best, VideoStream) else real[0]
+    if track is not None:
+        chosen = _numbered(real, track, "video", path, _place(field, "video_track"))
+    else:
+        best = container.streams.best("video")
+        chosen = best if best in real and isinstance(best, VideoStream) else real[0]
     if not chosen.codec_context or not chosen.width or not chosen.height:
         raise SourceUnreadable(
             f"The video of {path.name!r} is in a format that cannot be decoded.",
             "Convert it to H.264 first.",
-            field=field,
+            field=_place(field, "path"),
         )
     return chosen
+
+
+def _audio_stream(
+    container: InputContainer, video: VideoStream, path: Path, track: int | None, field: str
+) -> AudioStream | None:
+    if track is not None:
+        tracks = list(container.streams.audio)
+        return _numbered(tracks, track, "audio", path, _place(field, "audio_track"))
+    best = container.streams.best("audio", related=video)
+    return best if isinstance(best, AudioStream) else None
+
+
+def _numbered(tracks: list[T], track: int, kind: str, path: Path, field: str) -> T:
+    if track < len(tracks):
+        return tracks[track]
+    count = len(tracks)
+    has = f"{count} {kind} tracks" if count != 1 else f"one {kind} track"
+    raise SpecError(
+        f"{path.name!r} has no {kind} track {track}: it has {has if count else f'no {kind}'}.",
+        f"Use a number from 0 to {count - 1}, or leave it out for the track that players take."
+        if count
+        else "Leave it out.",
+        field=field,
+    )
 
 
 def _first_frame(
     container: InputContainer, video: VideoStream, path: Path, field: str
 ) -> tuple[int, VideoFrame]:
     """The earliest shown time stamp, and a decoded frame for what only decoding tells."""
+    decoder = decoder_of(video, threads="SLICE")
     shown: list[int] = []
     frame: VideoFrame | None = None
     try:
@@ -93,7 +140,7 @@ def _first_frame(
             if packet.pts is not None and not packet.is_discard and packet.size:
                 shown.append(packet.pts)
             if frame is None:
-                frame = next(iter(_decode(video, packet)), None)
+                frame = next(iter(_decode(decoder, packet)), None)
             if count >= _HEAD_PACKETS and (frame is not None or count >= 40 * _HEAD_PACKETS):
                 break
     except av.FFmpegError:
@@ -102,17 +149,19 @@ def _first_frame(
         raise SourceUnreadable(
             f"No frame of {path.name!r} can be decoded: it is damaged or incomplete.",
             "Copy or download it again.",
-            field=field,
+            field=_place(field, "path"),
         )
-    if not shown:
-        shown = [frame.pts or 0]
-    return min(shown), frame
+    first = min(shown, default=frame.pts or 0)
+    if frame.pts is not None and container.format.name in _CUT_ANYWHERE:
+        # A recording that begins between two keyframes: what comes before the first is lost.
+        first = max(first, frame.pts)
+    return first, frame
 
 
-def _decode(video: VideoStream, packet: av.Packet[VideoStream]) -> list[VideoFrame]:
+def _decode(decoder: VideoCodecContext, packet: av.Packet[VideoStream]) -> list[VideoFrame]:
     try:
-        return list(video.codec_context.decode(packet))
-    except av.InvalidDataError:
+        return list(decoder.decode(packet))
+    except av.FFmpegError:
         return []
 
 
@@ -136,7 +185,7 @@ def _video_facts(video: VideoStream, frame: VideoFrame) -> VideoFacts:
         sample_aspect=aspect,
         turn=turn,
         mirror=mirror,
-        interlaced=bool(frame.interlaced_frame),
+        interlaced=frame.interlaced_frame or video.codec_context.field_order in _INTERLACED,
         colour=Colour(
             range=int(frame.color_range),
             space=int(frame.colorspace),
@@ -145,7 +194,23 @@ def _video_facts(video: VideoStream, frame: VideoFrame) -> VideoFacts:
         ),
         upright_width=square[0] // 2 * 2,
         upright_height=square[1] // 2 * 2,
+        alpha=any(c.is_alpha for c in frame.format.components),
+        peak=_peak(frame),
     )
+
+
+def _peak(frame: VideoFrame) -> int:
+    """The largest luminance of the mastering display (SMPTE ST 2086) in cd/m²; 0 if not said.
+
+    The layout is that of FFmpeg's AVMasteringDisplayMetadata: ten fractions, of which the last is
+    the maximum, then two flags, of which the second says whether luminance is given.
+    """
+    data = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    if data is None:
+        return 0
+    raw = bytes(cast("SideData", data))
+    *_, number, divisor, _, given = struct.unpack("=22i", raw[:88])
+    return round(number / divisor) if given and divisor > 0 and number > 0 else 0
 
 
 def _orientation(frame: VideoFrame) -> tuple[Turn, bool]:
@@ -179,14 +244,3 @@ def _audio_facts(audio: AudioStream) -> AudioFacts | None:
         layout=context.layout.name,
         time_base=audio.time_base,
     )
-
-
-def _notes(video: VideoFacts) -> tuple[str, ...]:
-    notes = []
-    if video.bits > 8:
-        notes.append(f"The source has {video.bits} bits per component; the output has 8.")
-    if video.colour.transfer in _HDR_TRANSFERS:
-        notes.append("The source is HDR; its tags are kept and nothing is tone-mapped.")
-    if video.interlaced:
-        notes.append("The source is interlaced; its fields are kept as they are.")
-    return tuple(notes)

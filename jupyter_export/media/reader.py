@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from ..errors import SourceUnreadable
 from .index import seek_before
-from .open import limit_decoder, open_source
+from .open import decoder_of, open_source
 
 __all__ = ["Reader"]
 
@@ -34,26 +34,29 @@ class Reader:
             SourceUnreadable: it cannot be opened.
         """
         self.path = path
-        self.damaged = 0
-        """Packets that could not be decoded so far."""
+        self.damaged: set[int] = set()
+        """Time stamps of the frames that came incomplete; whoever looks for one that did not
+        come at all adds it. To be emptied by whoever reports them."""
         self._exit = contextlib.ExitStack()
         self._container: InputContainer = self._exit.enter_context(open_source(path))
         stream = self._container.streams[stream_index]
         assert isinstance(stream, VideoStream)
         self._stream = stream
-        limit_decoder(stream)
+        self._decoder = decoder_of(stream)
         self._prime()
         # AVI has no presentation times; those that FFmpeg makes up are in decoding order.
         name = self._container.format.name
-        self._in_decoding_order = name == "avi" and stream.codec_context.name in {"h264", "hevc"}
+        self._in_decoding_order = name == "avi" and self._decoder.name in {"h264", "hevc"}
         self._frames: Iterator[VideoFrame] | None = None
+        self._before: VideoFrame | None = None
+        """The last frame before `_position`."""
         self._held: VideoFrame | None = None
+        """The first one after it."""
         self._position: int | None = None
 
     def close(self) -> None:
         """Close the file."""
-        self._frames = None
-        self._held = None
+        self._frames = self._before = self._held = None
         self._exit.close()
 
     def _prime(self) -> None:
@@ -63,25 +66,37 @@ class Reader:
         needs it to undo what old versions of x264 did wrong in 4:4:4 video: without it, everything
         after a seek is garbage.
         """
-        if self._stream.codec_context.name == "h264":
+        if self._decoder.name == "h264":
             with contextlib.suppress(av.FFmpegError):
-                self._stream.codec_context.decode(next(self._container.demux(self._stream)))
+                self._decoder.decode(next(self._container.demux(self._stream)))
 
-    def frames(self, first: int, stop: int) -> Iterator[VideoFrame]:
+    def frames(self, first: int, stop: int, *, around: bool = False) -> Iterator[VideoFrame]:
         """The frames with ``first <= pts < stop``, in order of their time stamps.
+
+        With `around` also the one before them and the one after them, where there are any.
 
         Raises:
             SourceUnreadable: none of them can be decoded.
         """
-        frames = self._at(first)
         count = 0
-        for frame in frames:
-            if frame.pts is None or frame.pts < first:
+        before: VideoFrame | None = None
+        for frame in self._at(first, around=around):
+            if frame.pts is None:
                 continue
+            if frame.pts < first:
+                before = frame
+                continue
+            if around and before is not None and not count:
+                yield before
             if frame.pts >= stop:
-                self._held, self._position = frame, stop
+                self._before, self._held, self._position = before, frame, stop
+                if around and count:
+                    yield frame
                 break
             count += 1
+            before = frame
+            if frame.is_corrupt:
+                self.damaged.add(frame.pts)
             yield frame
         else:
             self._frames = None
@@ -92,8 +107,11 @@ class Reader:
                 "The file is damaged there: choose another range, or get the file again.",
             )
 
-    def _at(self, first: int) -> Iterator[VideoFrame]:
-        """Frames from `first` or a little before it: decoded on, or from a keyframe."""
+    def _at(self, first: int, *, around: bool) -> Iterator[VideoFrame]:
+        """Frames from `first` or a little before it: decoded on, or from a keyframe.
+
+        With `around` from before it.
+        """
         assert self._stream.time_base is not None
         near = _DECODE_ON / self._stream.time_base
         if (
@@ -102,19 +120,21 @@ class Reader:
             and 0 <= first - self._position <= near
         ):
             return self._resume()
-        self._held = None
-        seek_before(self._container, self._stream, first)
-        self._stream.codec_context.flush_buffers()
+        self._before = self._held = None
+        seek_before(self._container, self._stream, first - 1 if around else first)
+        self._decoder.flush_buffers()
         self._frames = self._decode()
         return self._frames
 
     def _resume(self) -> Iterator[VideoFrame]:
         assert self._frames is not None
-        if self._held is not None:
-            held, self._held = self._held, None
-            yield held
+        before, held = self._before, self._held
+        self._before = self._held = None
+        for frame in (before, held):
+            if frame is not None:
+                yield frame
         # Not `yield from`: closing this generator must leave the decoder's one open.
-        for frame in self._frames:  # noqa: UP028
+        for frame in self._frames:
             yield frame
 
     def _decode(self) -> Iterator[VideoFrame]:
@@ -126,11 +146,10 @@ class Reader:
             except av.FFmpegError:  # the end of what can be read
                 packet = None
             try:
-                frames = self._stream.codec_context.decode(packet)
+                frames = self._decoder.decode(packet)
             except av.EOFError:
                 return
             except av.FFmpegError:
-                self.damaged += 1
                 frames = []
             if self._in_decoding_order:
                 if packet is not None and packet.size and packet.pts is not None:

@@ -16,7 +16,8 @@ from .effects.base import Ahead, Step
 from .effects.drawing import joined
 from .encode import encode_segment
 from .facts import Colour
-from .graph import Convert, upright
+from .graph import Convert, upright, working_colour
+from .interlace import deinterlaced
 from .mix import mixed
 from .pipe import in_thread
 from .reader import Reader
@@ -67,9 +68,9 @@ def segment_frames(
     with ExitStack() as stack:
         strands = []
         for strand, reader in zip(recipe.strands, readers, strict=True):
-            decoded = in_thread(reader.frames(strand.shown.first, strand.shown.last + 1), "decode")
+            decoded = in_thread(_decoded(reader, strand), "decode")
             stack.enter_context(closing(decoded))
-            made = _strand(decoded, strand, recipe.colour)
+            made = _strand(decoded, strand, recipe.colour, reader.damaged)
             if strand.steps:
                 made = in_thread(made, "effects")
                 stack.enter_context(closing(made))
@@ -93,17 +94,28 @@ def _stamped(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[Vi
         yield frame
 
 
+def _decoded(reader: Reader, strand: StrandRecipe) -> Iterator[VideoFrame]:
+    """The source's frames, deinterlaced where they are interlaced."""
+    first, stop = strand.shown.first, strand.shown.last + 1
+    if not strand.video.interlaced:
+        return reader.frames(first, stop)
+    return deinterlaced(reader.frames(first, stop, around=True), first, stop)
+
+
 def _strand(
-    frames: Iterator[VideoFrame], strand: StrandRecipe, colour: Colour
+    frames: Iterator[VideoFrame], strand: StrandRecipe, colour: Colour, damaged: set[int]
 ) -> Iterator[VideoFrame]:
     """Every frame that `strand` shows, upright, through its steps, in the strand's shape."""
     video = strand.video
     steps = joined([make_step(step) for step in strand.steps])
+    turn, own = not steps, video.colour
     if steps:
-        steps.insert(0, _whole(upright(video, strand.steps[0].picture.pix_fmt)))
-    steps.append(_whole(Convert(video, strand.picture, turn=not steps, colour=colour)))
+        steps.insert(0, _whole(upright(video, strand.steps[0].picture.pix_fmt, colour)))
+        own = working_colour(own, colour)
+    steps.append(_whole(Convert(video, strand.picture, turn=turn, own=own, colour=colour)))
     timed: Iterator[tuple[VideoFrame, Fraction]] = (
-        (frame, (pts - strand.origin) * video.time_base) for frame, pts in _shown(frames, strand)
+        (frame, (pts - strand.origin) * video.time_base)
+        for frame, pts in _shown(frames, strand, damaged)
     )
     for step in steps:
         timed = _through(step, timed)
@@ -141,10 +153,13 @@ def _begun(step: Step, frame: VideoFrame, time: Fraction) -> Callable[[], VideoF
     return lambda: made
 
 
-def _shown(frames: Iterator[VideoFrame], strand: StrandRecipe) -> Iterator[tuple[VideoFrame, int]]:
+def _shown(
+    frames: Iterator[VideoFrame], strand: StrandRecipe, damaged: set[int]
+) -> Iterator[tuple[VideoFrame, int]]:
     """For every frame of the segment the source's frame and its time stamp.
 
-    Where one could not be decoded, the one before it stays, so that nothing moves in time.
+    Where one could not be decoded, the one before it stays, so that nothing moves in time; its
+    time stamp is added to `damaged`.
     """
     held: VideoFrame | None = None
     held_at = 0
@@ -157,6 +172,8 @@ def _shown(frames: Iterator[VideoFrame], strand: StrandRecipe) -> Iterator[tuple
             assert coming is not None and coming.pts is not None  # the reader gives one at least
             held, held_at = coming, coming.pts
             coming = next(frames, None)
+        if held_at != pts:
+            damaged.add(pts)
         yield held, held_at
 
 
@@ -166,9 +183,8 @@ def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[V
     finish = None
     if recipe.canvas != recipe.picture:
         # The strands have been brought to the output's colours already.
-        mixed_so_far = {"colour": recipe.colour, "pix_fmt": recipe.canvas.pix_fmt}
-        facts = recipe.strands[0].video.model_copy(update=mixed_so_far)
-        finish = Convert(facts, recipe.picture, turn=False)
+        video, colour = recipe.strands[0].video, recipe.colour
+        finish = Convert(video, recipe.picture, turn=False, own=colour, colour=colour)
     for frame, stamp in zip(frames, recipe.stamps.values(), strict=True):
         result = frame
         if recipe.start is not None:

@@ -11,6 +11,7 @@ from .effects.base import Picture
 from .graph import Convert
 from .probe import probe
 from .reader import Reader
+from .tone import BT709
 
 __all__ = ["still"]
 
@@ -37,7 +38,8 @@ def still(path: Path, start: float, width: int) -> bytes:
             height=max(2, round(video.upright_height * shrink)),
             pix_fmt="rgb24",
         )
-        image = Convert(video, size, turn=True)(frame).to_image()  # type: ignore[no-untyped-call]
+        convert = Convert(video, size, turn=True, own=video.colour, colour=BT709)
+        image = convert(frame).to_image()  # type: ignore[no-untyped-call]
     data = io.BytesIO()
     image.save(data, "JPEG", quality=_QUALITY)
     return data.getvalue()

@@ -42,6 +42,8 @@ OUTPUT_SUFFIXES: dict[str, str] = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", 
 
 MAX_SOURCES = 1000
 
+Track = Annotated[int, Field(ge=0, le=1000)]
+
 
 class Kind(StrEnum):
     """What sort of export it is."""
@@ -104,6 +106,14 @@ class Source(Model):
     path: Path = Field(description="relative to the server's root directory")
     start: Seconds = 0.0
     end: Seconds | None = Field(default=None, description="None is the end of the file")
+    video_track: Track | None = Field(
+        default=None,
+        description="by number, from 0 among the video tracks; None is the one that players take",
+    )
+    audio_track: Track | None = Field(
+        default=None,
+        description="by number, from 0 among the audio tracks; None is the one that players take",
+    )
     speed: Annotated[tuple[SpeedRange, ...], Field(max_length=1000)] = ()
     effects: Annotated[tuple[Effect, ...], Field(max_length=1000)] = ()
 

@@ -16,7 +16,7 @@ from ..media.timeline import Taken
 from ..paths import resolve_source
 from ..spec import ExportSpec
 
-__all__ = ["Readers", "check_unchanged", "look_at"]
+__all__ = ["Readers", "check_unchanged", "damage", "look_at"]
 
 
 def look_at(
@@ -29,7 +29,7 @@ def look_at(
         SourceMissing, SourceUnreadable, PathError, SpecError: a file or a range cannot be used.
     """
     facts: list[SourceFacts] = []
-    indices: dict[Path, int] = {}
+    indices: dict[tuple[Path, int | None, int | None], int] = {}
     taken = []
     for field, source in spec.every_source():
         path = resolve_source(
@@ -38,10 +38,12 @@ def look_at(
             allow_hidden=params.get("allow_hidden", False),
             field=f"{field}.path",
         )
-        if path not in indices:
-            indices[path] = len(facts)
-            facts.append(probe(path, field=f"{field}.path"))
-        index = indices[path]
+        video, audio = source.video_track, source.audio_track
+        key = path, video, audio
+        if key not in indices:
+            indices[key] = len(facts)
+            facts.append(probe(path, video_track=video, audio_track=audio, field=field))
+        index = indices[key]
         times = frame_times(facts[index], source.start, source.end, only=only, field=field)
         taken.append(Taken(field, source, index, facts[index], times))
     return facts, taken
@@ -69,6 +71,25 @@ def check_unchanged(sources: Sequence[SourceFacts]) -> None:
                 "Wait until nothing writes it, then retry.",
                 field=f"sources[{i}].path",
             )
+
+
+def damage(sources: Sequence[SourceFacts], readers: Sequence[Reader]) -> list[str]:
+    """Which frames of `sources` the `readers` had to conceal, in words."""
+    notes = []
+    for source, reader in zip(sources, readers, strict=True):
+        if not reader.damaged:
+            continue
+        base = source.video.time_base
+        first, last = (
+            float((pts - source.origin) * base)
+            for pts in (min(reader.damaged), max(reader.damaged))
+        )
+        count = len(reader.damaged)
+        what = f"{count} damaged frames between" if count > 1 else "A damaged frame at"
+        where = f"{first:.2f} s and {last:.2f} s" if count > 1 else f"{first:.2f} s"
+        were = "were" if count > 1 else "was"
+        notes.append(f"{what} {where} of {Path(source.path).name} {were} concealed.")
+    return notes
 
 
 class Readers:

@@ -22,12 +22,13 @@ from ..media.preview import at_time, jpeg_of
 from ..media.probe import probe
 from ..media.recipe import SegmentRecipe
 from ..media.render import render_segment
+from ..media.shapes import depth_of
 from ..media.smart import Streams, wanted
 from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, parse
 from .context import TaskContext
-from .sources import Readers, check_unchanged, look_at
+from .sources import Readers, check_unchanged, damage, look_at
 
 __all__ = ["TASKS"]
 
@@ -89,17 +90,14 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
         checking(context.check),
         _readers.of([made.sources[i] for i in segment.sources]) as readers,
     ):
-        damaged = sum(reader.damaged for reader in readers)
+        for reader in readers:
+            reader.damaged.clear()
         entry = cache.put(
             segment.id,
             lambda target: render_segment(recipe, readers, target, on_frame),
         )
-        damaged = sum(reader.damaged for reader in readers) - damaged
-    return {
-        "reused": False,
-        "frames": entry.frames,
-        "notes": [f"{damaged} damaged frames of the source were concealed."] if damaged else [],
-    }
+        notes = damage([made.sources[i] for i in segment.sources], readers)
+    return {"reused": False, "frames": entry.frames, "notes": notes}
 
 
 def audio(params: Params, context: TaskContext) -> dict[str, Any]:
@@ -150,7 +148,7 @@ def probe_source(params: Params, context: TaskContext) -> dict[str, Any]:
     path = resolve_source(
         Path(params["root"]), params["path"], allow_hidden=params["allow_hidden"], field="path"
     )
-    facts = probe(path, field="path")
+    facts = probe(path, field="")
     return {
         "width": facts.video.upright_width,
         "height": facts.video.upright_height,
@@ -202,7 +200,7 @@ def make_plan_of(
         spec,
         sources,
         taken,
-        options(encoder, quality),
+        options(encoder, quality, bits=depth_of(spec, sources)),
         streams=streams,
         segment_seconds=params.get("segment_seconds", 8.0),
     )
