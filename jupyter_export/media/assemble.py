@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from ..errors import DiskFull, InternalError
 from ..spec import OUTPUT_SUFFIXES
-from .audio import SHIFT, copied_packets
+from .audio import SHIFT, add_track, copied_packets
 from .cache import SegmentCache, file_sha256
 from .open import open_segment, open_source, writing
 from .plan import Plan, Segment
@@ -199,13 +199,20 @@ def _audio(
     first = next(iter(copied), None)
     if first is None:
         return []
-    target = container.add_stream_from_template(stream)
-    return [_timed_audio(chain([first], copied), target)]
+    if audio.recipe is None or audio.recipe.codec == "flac":
+        target = container.add_stream_from_template(stream)
+    else:
+        # Only an open encoder tells the muxer how much its decoder swallows at the beginning.
+        target = add_track(container, audio.recipe)
+        container.start_encoding()
+    end = plan.duration * plan.time_base
+    return [_timed_audio(chain([first], copied), target, end)]
 
 
 def _timed_audio(
-    packets: Iterator[tuple[av.Packet[AudioStream], Fraction]], target: AudioStream
+    packets: Iterator[tuple[av.Packet[AudioStream], Fraction]], target: AudioStream, end: Fraction
 ) -> Iterator[_Timed]:
+    """The last packet is told to be as short as the picture is; what it has more is not played."""
     last: int | None = None
     for packet, time in packets:
         assert packet.time_base is not None
@@ -214,6 +221,9 @@ def _timed_audio(
             stamp = last + 1
         last = stamp
         packet.pts = packet.dts = stamp
+        if packet.duration:
+            left = round(end / packet.time_base) - stamp
+            packet.duration = max(1, min(packet.duration, left))
         packet.stream = target
         yield time, 1, packet
 

@@ -178,6 +178,7 @@ def _audio_facts(audio: AudioStream) -> AudioFacts | None:
         channels=context.channels,
         layout=context.layout.name,
         time_base=audio.time_base,
+        start=None if audio.start_time is None else audio.start_time * audio.time_base,
     )
 
 

@@ -22,6 +22,7 @@ from .facts import AudioFacts, Colour, Fingerprint, VideoFacts
 from .stamps import Stamps
 
 __all__ = [
+    "AudioCodec",
     "AudioPart",
     "AudioPiece",
     "AudioRecipe",
@@ -119,6 +120,9 @@ class SegmentRecipe(_Recipe):
     versions: dict[str, str]
 
 
+AudioCodec = Literal["aac", "opus", "flac"]
+
+
 class AudioPiece(_Recipe):
     """A range of a track at one speed, in seconds on the container's clock."""
 
@@ -151,7 +155,7 @@ class AudioRecipe(_Recipe):
     parts: tuple[AudioPart, ...]
     sample_rate: int
     layout: str
-    codec: Literal["aac", "flac"]
+    codec: AudioCodec
     bit_rate: int
     """Bits per second; of no meaning for FLAC."""
     versions: dict[str, str]

@@ -1,9 +1,9 @@
 """What a user asks for, as pydantic models: the spec of an export and everything in it."""
 
 from .build import clip, framing
+from .containers import OUTPUT_SUFFIXES, Animation, Container
 from .effects import Crop, CropKeyframe, Effect, Rotate, Upscale
 from .export import (
-    OUTPUT_SUFFIXES,
     Codec,
     Compare,
     Encoding,
@@ -19,8 +19,10 @@ from .export import (
 
 __all__ = [
     "OUTPUT_SUFFIXES",
+    "Animation",
     "Codec",
     "Compare",
+    "Container",
     "Crop",
     "CropKeyframe",
     "Effect",
