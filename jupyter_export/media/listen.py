@@ -12,6 +12,7 @@ import av
 import av.filter
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ __all__ = ["PRE_ROLL", "sound"]
 #: Seconds decoded before a range, so that the decoder has settled when it begins.
 PRE_ROLL = Fraction(1, 2)
 
+#: Seconds; less is a rounding of time stamps, more would be seen.
+_HOLE = "0.02"
 #: Samples of silence made at once.
 _BLOCK = 4096
 #: The slowest and the fastest that one atempo filter should do: beyond, FFmpeg skips samples.
@@ -157,17 +160,25 @@ def _piece(
     if not stream.codec_context.is_open:
         stream.codec_context.thread_type = "AUTO"
     graph: _Graph | None = None
+    shape: tuple[int, str, str] | None = None
+    conform: AudioResampler | None = None
     for frame in _decoded(container, stream, piece.start - PRE_ROLL, piece.end):
         assert frame.pts is not None and frame.time_base is not None
         offset = frame.pts * frame.time_base - piece.start
         frame.pts = round(offset * frame.sample_rate)
         frame.time_base = Fraction(1, frame.sample_rate)
-        shape = frame.sample_rate, frame.format.name, frame.layout.name
+        before, shape = shape, (frame.sample_rate, frame.format.name, frame.layout.name)
         if graph is None:
             graph = _Graph(shape, piece, recipe)
-        elif graph.shape != shape:
-            break  # a track that changes its form in the middle ends here
-        yield from graph.push(frame)
+        if shape == graph.shape:
+            yield from graph.push(frame)
+            continue
+        # A broadcast changes from stereo to 5.1 with the programme, for example.
+        if conform is None or shape != before:
+            rate, format, layout = graph.shape
+            conform = AudioResampler(format, layout, rate)
+        for fitting in conform.resample(frame):
+            yield from graph.push(fitting)
     if graph is not None:
         yield from graph.push(None)
 
@@ -176,8 +187,10 @@ def _decoded(
     container: InputContainer, stream: AudioStream, start: Fraction, end: Fraction
 ) -> Iterator[AudioFrame]:
     assert stream.time_base is not None
+    # Some demuxers refuse to seek before the beginning, and would go on from where they are.
+    at = max(int(start / stream.time_base), stream.start_time or 0)
     with contextlib.suppress(av.FFmpegError):
-        container.seek(int(start / stream.time_base), stream=stream, backward=True)
+        container.seek(at, stream=stream, backward=True)
     stream.codec_context.flush_buffers()
     packets = container.demux(stream)
     while True:
@@ -212,7 +225,10 @@ class _Graph:
             graph.add(
                 "aresample",
                 out_sample_rate=str(recipe.sample_rate),
+                # Holes are filled with silence, and what comes too early is cut, where time
+                # stamps differ from the samples by more than they are rounded.
                 **{"async": "1"},
+                min_hard_comp=_HOLE,
                 first_pts="0",
             ),
             graph.add(
@@ -222,7 +238,7 @@ class _Graph:
                 channel_layouts=recipe.layout,
             ),
             graph.add("atrim", start_pts="0", end_pts=str(length)),
-            *(graph.add("atempo", tempo=f"{float(t):.6f}") for t in _tempos(piece.rate)),
+            *(graph.add("atempo", tempo=f"{float(t):.12f}") for t in _tempos(piece.rate)),
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()
