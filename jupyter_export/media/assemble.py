@@ -25,7 +25,7 @@ from .cache import SegmentCache, file_sha256
 from .open import open_segment, open_source, writing
 from .plan import Plan, Segment
 
-__all__ = ["Assembled", "assemble"]
+__all__ = ["Assembled", "assemble", "settled"]
 
 _MOOV_FIRST = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
 _Timed = tuple[Fraction, int, "av.Packet[VideoStream] | av.Packet[AudioStream]"]
@@ -88,13 +88,19 @@ def assemble(
             if track == 0:
                 written += 1
                 on_progress(written / order.frames)
+    return settled(part, order.frames, float(plan.duration * plan.time_base))
+
+
+def settled(part: Path, frames: int, duration: float) -> Assembled:
+    """The written file, flushed to the disk.
+
+    Raises:
+        DiskFull, OutputError: the disk refuses it now.
+    """
     with writing(part), part.open("rb+") as file:
         os.fsync(file.fileno())
     return Assembled(
-        bytes=part.stat().st_size,
-        sha256=file_sha256(part),
-        frames=order.frames,
-        duration=float(plan.duration * plan.time_base),
+        bytes=part.stat().st_size, sha256=file_sha256(part), frames=frames, duration=duration
     )
 
 

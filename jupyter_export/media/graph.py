@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from .effects.base import Picture
 from .facts import Colour, VideoFacts
 
-__all__ = ["Convert", "upright"]
+__all__ = ["Convert", "rgb_arguments", "upright"]
 
 _FULL = 2
 _RGB_SPACE = 0
@@ -140,6 +140,16 @@ def upright(video: VideoFacts, pix_fmt: str) -> Convert:
     """The graph that gives square pixels, the right way up, in `pix_fmt`."""
     target = Picture(width=video.upright_width, height=video.upright_height, pix_fmt=pix_fmt)
     return Convert(video, target, turn=True)
+
+
+def rgb_arguments(colour: Colour, lines: int) -> dict[str, str]:
+    """Arguments of the scale filter that gives RGB of `colour`, whose source has so many lines."""
+    return {
+        "in_color_matrix": _matrix(colour, lines),
+        "in_range": "pc" if colour.range == _FULL else "tv",
+        "out_range": "pc",
+        "flags": "bicubic+accurate_rnd+full_chroma_int",
+    }
 
 
 def _fitted(natural: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:

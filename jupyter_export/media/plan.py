@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -10,11 +11,20 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ..spec import Compare, Effect, ExportSpec
+from .animation import animated_picture, animated_rate, animation_recipe, check_length
 from .cut import cut
 from .effects import effect
 from .effects.base import Picture
 from .facts import SourceFacts
-from .recipe import EncoderRecipe, MixRecipe, SegmentRecipe, StrandRecipe, digest, versions
+from .recipe import (
+    AnimationRecipe,
+    EncoderRecipe,
+    MixRecipe,
+    SegmentRecipe,
+    StrandRecipe,
+    digest,
+    versions,
+)
 from .shapes import Shapes, checked, shapes_of, steps_of, upright_picture
 from .sound import AudioPlan, plan_audio
 from .stamps import Stamps
@@ -62,6 +72,8 @@ class Plan(_Plan):
     total_frames: int
     rate: Fraction | None
     picture: Picture
+    animation: AnimationRecipe | None = None
+    """How the segments become a moving picture; None where they stay as they are."""
     notes: tuple[str, ...] = ()
 
 
@@ -81,7 +93,11 @@ def make_plan(
     Raises:
         SpecError: an effect or a transition cannot be done.
     """
-    rate = output_rate(taken, spec.encoding.fps, alone=len(taken) == 1 and not taken[0].spec.speed)
+    limits = spec.container.animation
+    alone = len(taken) == 1 and not taken[0].spec.speed and limits is None
+    rate = output_rate(taken, spec.encoding.fps, alone=alone)
+    if limits is not None and rate is not None:
+        rate = animated_rate(rate, spec.encoding, limits)
     clips = [clip_of(t, rate) for t in taken]
     compared = clips.pop() if spec.compare else None
     upright = {t.field: upright_picture(t.facts) for t in taken}
@@ -97,6 +113,9 @@ def make_plan(
         changed=bool(spec.effects) or any(t.spec.effects for t in taken),
     )
     checked(spec.effects, shapes.canvas, "effects")
+    if limits is not None:
+        smaller = animated_picture(shapes.canvas, spec.encoding, limits)
+        shapes = replace(shapes, picture=smaller)
     sounding = clips
     if compared is not None and spec.compare is not None:
         layout = spec.compare.layout
@@ -122,6 +141,8 @@ def make_plan(
         planner.segment(part, i, j) for part in parts for i, j in cut(part, seconds, rate)
     )
     total = sum(part.count for part in parts)
+    if limits is not None and rate is not None:
+        check_length(spec, total / rate, limits)
     first = taken[0].times
     return Plan(
         sources=tuple(sources),
@@ -133,6 +154,7 @@ def make_plan(
         total_frames=total,
         rate=rate,
         picture=shapes.picture,
+        animation=None if limits is None else animation_recipe(spec, limits),
         notes=_notes(sources),
     )
 

@@ -22,6 +22,7 @@ from .facts import AudioFacts, Colour, Fingerprint, VideoFacts
 from .stamps import Stamps
 
 __all__ = [
+    "AnimationRecipe",
     "AudioCodec",
     "AudioPart",
     "AudioPiece",
@@ -159,6 +160,19 @@ class AudioRecipe(_Recipe):
     bit_rate: int
     """Bits per second; of no meaning for FLAC."""
     versions: dict[str, str]
+
+
+class AnimationRecipe(_Recipe):
+    """How a moving picture is encoded, from frames that nothing was taken from."""
+
+    encoder: str
+    """FFmpeg's name: gif or libwebp_anim."""
+    colours: int
+    """Of a GIF: at most 256."""
+    dither: str
+    """Of a GIF: as FFmpeg's paletteuse names it."""
+    quality: int
+    """Of a WebP: 0 to 100."""
 
 
 def digest(recipe: _Recipe) -> str:

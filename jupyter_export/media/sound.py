@@ -98,11 +98,11 @@ def plan_audio(
 
 
 def _codec(spec: ExportSpec) -> AudioCodec:
-    wanted = spec.encoding.audio
-    if wanted == "auto":
+    codec: str = spec.encoding.audio
+    if codec == "auto":
         lossless = spec.encoding.quality is Quality.LOSSLESS
-        wanted = "flac" if lossless else spec.container.audio[0]
-    return cast("AudioCodec", wanted)
+        codec = "flac" if lossless else spec.container.audio[0]
+    return cast("AudioCodec", codec)
 
 
 def _copies(facts: AudioFacts, clip: Clip, start: Fraction, to: Container) -> bool:
@@ -162,4 +162,3 @@ def _length(clip: Clip, rate: Fraction | None) -> Fraction:
         return len(clip.shown) / rate
     times = clip.taken.times
     return (times.end - times.pts[0]) * clip.taken.facts.video.time_base
-

@@ -25,7 +25,7 @@ class Animation:
     """That can be asked for: browsers slow down what is faster (GIF counts 1/100 s)."""
     side: int = 640
     """Pixels of the longer side by default at most."""
-    most_side: int = 1920
+    most_side: int = 1280
     """That can be asked for."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import CacheLost
 from ..hardware.encoders import options
+from ..media.animate import animate
 from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.cache import SegmentCache
@@ -18,7 +19,7 @@ from ..media.plan import Plan, make_plan
 from ..media.render import render_segment
 from ..media.still import still
 from ..paths import resolve_source
-from ..spec import ExportSpec, parse
+from ..spec import ExportSpec, SpeedRange, parse
 from .context import TaskContext
 from .sources import Readers, check_unchanged, look_at
 
@@ -28,15 +29,20 @@ Params = dict[str, Any]
 
 INSPECTED_SECONDS = 10.0
 
+_AS_IT_IS = SpeedRange(start=0, end=1, rate=1)
+
 
 def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
     """Whether the spec's sources can be used at all: ``{root, spec, allow_hidden}``."""
     spec = parse(params["spec"])
     # Their first seconds tell: a look at hours of film would keep whoever submits waiting.
     # A transition must find enough of them, though.
-    made = make_plan_of(
-        params, spec, "libx264", only=INSPECTED_SECONDS + 2 * spec.transition.seconds
-    )
+    only = INSPECTED_SECONDS
+    if (limits := spec.container.animation) is not None:
+        # Enough of each to see that it is too long.
+        fastest = max(r.rate for _, s in spec.every_source() for r in (*s.speed, _AS_IT_IS))
+        only += limits.seconds * fastest
+    made = make_plan_of(params, spec, "libx264", only=only + 2 * spec.transition.seconds)
     source = made.sources[0]
     return {
         "duration": source.duration,
@@ -118,7 +124,8 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
 
     check_unchanged(made.sources)
     _readers.close()
-    return asdict(assemble(made, cache, Path(params["part"]), on_progress))
+    write = assemble if made.animation is None else animate
+    return asdict(write(made, cache, Path(params["part"]), on_progress))
 
 
 def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
@@ -131,14 +138,15 @@ def make_plan_of(
     params: Params, spec: ExportSpec, encoder: str, *, only: float | None = None
 ) -> Plan:
     """The plan of `spec`; of the first `only` seconds of each of its sources, if given."""
-    if spec.encoding.quality == "lossless":
+    encoding = spec.segment_encoding
+    if encoding.quality == "lossless":
         encoder = "ffv1"
     sources, taken = look_at(params, spec, only=only)
     return make_plan(
         spec,
         sources,
         taken,
-        options(encoder, spec.encoding.quality),
+        options(encoder, encoding.quality),
         segment_seconds=params.get("segment_seconds", 8.0),
     )
 
