@@ -136,10 +136,10 @@ def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[V
     steps = [make_step(step) for step in recipe.effects]
     finish = None
     if recipe.canvas != recipe.picture:
-        # What comes here means what the output's samples mean, whatever its sources had.
-        own = {"colour": recipe.colour, "pix_fmt": recipe.canvas.pix_fmt}
-        video = recipe.strands[0].video.model_copy(update=own)
-        finish = Convert(video, recipe.picture, turn=False)
+        # The strands have been brought to the output's colours already.
+        mixed_so_far = {"colour": recipe.colour, "pix_fmt": recipe.canvas.pix_fmt}
+        facts = recipe.strands[0].video.model_copy(update=mixed_so_far)
+        finish = Convert(facts, recipe.picture, turn=False)
     for frame, stamp in zip(frames, recipe.stamps.values(), strict=True):
         result = frame
         if recipe.start is not None:

@@ -10,6 +10,7 @@ from ..job import State
 from ..spec import ExportSpec
 from .connection import Connection, open_connection
 from .follow import Following
+from .frame import Frame
 from .handle import JobHandle
 from .paths import project_name, translate
 
@@ -65,9 +66,7 @@ class Client:
             OutputInUse: another live job writes the same output.
             DuplicateJob: the project has a live job of this kind, and not `allow_duplicate`.
         """
-        body = spec.model_dump(mode="json") if isinstance(spec, ExportSpec) else dict(spec)
-        if self.root and os.path.isdir(self.root):  # noqa: PTH112 (a remote root is no path here)
-            body = translate(body, self.root, os.getcwd())  # noqa: PTH109
+        body = self._here(spec)
         if body.get("project") is None:
             # Nobody named a project, so its guard against duplicates was not asked for either.
             body["project"] = project_name(os.environ.get("JPY_SESSION_NAME", ""), self.root)
@@ -149,6 +148,26 @@ class Client:
             state = self._connection.call("POST", f"queue/{action}")
         return state
 
+    def preview(
+        self, spec: ExportSpec | dict[str, Any], time: float = 0.0, *, width: int = 1280
+    ) -> Frame:
+        """What the export of `spec` would show at `time` seconds of its output.
+
+        A cell shows it as a picture; it is rendered by the server, as the export would be.
+
+        Raises:
+            ExportError: what the export would be refused with.
+        """
+        body = {"spec": self._here(spec), "time": time, "width": width}
+        response = self._connection.response("POST", "preview", json=body)
+        size = [int(side) for side in response.headers["x-size"].split("x")]
+        return Frame(
+            jpeg=response.content,
+            time=float(response.headers["x-time"]),
+            duration=float(response.headers["x-duration"]),
+            size=(size[0], size[1]),
+        )
+
     def close(self) -> None:
         """Close the connection; jobs go on."""
         self._connection.close()
@@ -161,6 +180,13 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<jupyter_export client of {self.url}>"
+
+    def _here(self, spec: ExportSpec | dict[str, Any]) -> dict[str, Any]:
+        """The spec as JSON, its paths relative to the server's root."""
+        body = spec.model_dump(mode="json") if isinstance(spec, ExportSpec) else dict(spec)
+        if self.root and os.path.isdir(self.root):  # noqa: PTH112 (a remote root is no path here)
+            body = translate(body, self.root, os.getcwd())  # noqa: PTH109
+        return body
 
     def _list(self, path: str, query: dict[str, Any]) -> list[JobHandle]:
         return [JobHandle(self._connection, job) for job in self._get(path, query)["jobs"]]

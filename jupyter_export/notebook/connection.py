@@ -61,6 +61,10 @@ class Connection:
         """The text of the answer; raises as `call` does."""
         return self._send("GET", path, tries=1).text
 
+    def response(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The whole answer; raises as `call` does."""
+        return self._send(method, path, tries=1, **request)
+
     def exchange(self, method: str, path: str, **request: Any) -> tuple[int, str, bytes]:
         """Status, content type and body of whatever is answered, for whoever passes it on.
 

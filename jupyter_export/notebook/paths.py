@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,8 +22,9 @@ def translate(spec: dict[str, Any], root: str, folder: str) -> dict[str, Any]:
     cannot be translated stays as it is, for the server to refuse with its reason.
     """
     result = copy.deepcopy(spec)
-    sources = result.get("sources")
-    for source in sources if isinstance(sources, list | tuple) else ():
+    effects = [e for e in _items(result.get("effects")) if isinstance(e, dict)]
+    compared = [e["with"] for e in effects if e.get("type") == "compare" and "with" in e]
+    for source in (*_items(result.get("sources")), *compared):
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = _translate(source["path"], root, folder, is_output=False)
     if isinstance(result.get("output"), str):
@@ -37,6 +39,10 @@ def project_name(session: str, root: str) -> str | None:
     inside = _inside(session, root) if Path(session).is_absolute() else session
     name = inside or PurePath(session).name
     return name[-MAX_PROJECT:] or None
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _translate(path: str, root: str, folder: str, *, is_output: bool) -> str:

@@ -26,6 +26,7 @@ from .lock import SchedulerLock
 from .logs import JobLogs
 from .order import EncoderChooser
 from .pictures import Pictures
+from .previews import Previews
 from .runner import Means
 from .scheduler import Scheduler, Sweep
 from .snapshot import count, take
@@ -66,6 +67,7 @@ class Exports:
         self._executor = executor
         self._encoders = encoders
         self._pictures = Pictures(self.root, settings, executor)
+        self.previews = Previews(self.root, settings, executor)
         self._view = View(self._line)
         self.listeners = self._view.listeners
         """Who hears of events and progress; add and remove at will."""

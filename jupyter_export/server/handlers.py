@@ -26,6 +26,7 @@ __all__ = [
     "LogHandler",
     "OpenAPIHandler",
     "PosterHandler",
+    "PreviewHandler",
     "ProjectsHandler",
     "QueueActionHandler",
     "QueueHandler",
@@ -199,6 +200,23 @@ class PosterHandler(ExportHandler):
         """Show the first frame of the finished file, at most 320 pixels wide."""
         exports = await self.exports()
         self.picture(await exports.poster(id))
+
+
+class PreviewHandler(ExportHandler):
+    """A look at an export before it is queued."""
+
+    @operation("image/jpeg", body=schemas.PreviewBody, errors=(422,))
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """Show a frame as the export would render it; headers tell its time and the duration."""
+        body = self.body(schemas.PreviewBody)
+        exports = await self.exports()
+        frame = await exports.previews.frame(parse(body.spec), body.time, body.width)
+        self.set_header("X-Time", f"{frame.time:.6f}")
+        self.set_header("X-Duration", f"{frame.duration:.6f}")
+        self.set_header("X-Size", f"{frame.width}x{frame.height}")
+        self.picture(frame.jpeg)
 
 
 class ProjectsHandler(ExportHandler):

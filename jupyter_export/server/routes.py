@@ -52,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
         h.ActionHandler,
         {"action": ("cancel", "retry", "pause", "resume")},
     ),
+    Route("preview", h.PreviewHandler),
     Route("projects", h.ProjectsHandler),
     Route("hardware", h.HardwareHandler),
     Route("queue", h.QueueHandler),

@@ -18,6 +18,7 @@ __all__ = [
     "Job",
     "Jobs",
     "JobsQuery",
+    "PreviewBody",
     "PriorityBody",
     "Problem",
     "Progress",
@@ -50,6 +51,19 @@ class SubmitBody(_Request):
     priority: Priority = 0
     allow_duplicate: StrictBool = Field(
         default=False, description="also while the project has a live job of this kind"
+    )
+
+
+class PreviewBody(_Request):
+    """Which frame of which export."""
+
+    spec: dict[str, Any]
+    """An `ExportSpec`."""
+    time: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = Field(
+        default=0.0, description="seconds of the output"
+    )
+    width: Annotated[StrictInt, Field(ge=16, le=3840)] = Field(
+        default=1280, description="pixels at most"
     )
 
 

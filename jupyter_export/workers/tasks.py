@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CacheLost
+from ..errors import CacheLost, SourceUnreadable
 from ..hardware.encoders import options
 from ..media.animate import animate
 from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.cache import SegmentCache
 from ..media.plan import Plan, make_plan
+from ..media.preview import at_time, jpeg_of
 from ..media.render import render_segment
 from ..media.still import still
 from ..paths import resolve_source
@@ -134,6 +136,22 @@ def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
     return {"jpeg": base64.b64encode(still(path, params["start"], params["width"])).decode()}
 
 
+def preview(params: Params, context: TaskContext) -> dict[str, Any]:
+    """A frame of an export as JPEG in base 64: ``{root, spec, allow_hidden, time, width}``."""
+    spec = parse(params["spec"])
+    made = _previewed.plan(params, spec)
+    segment, recipe, time = at_time(made, params["time"])
+    with _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers:
+        data = jpeg_of(recipe, readers, params["width"])
+    return {
+        "jpeg": base64.b64encode(data).decode(),
+        "time": float(time),
+        "duration": float(made.duration * made.time_base),
+        "width": made.picture.width,
+        "height": made.picture.height,
+    }
+
+
 def make_plan_of(
     params: Params, spec: ExportSpec, encoder: str, *, only: float | None = None
 ) -> Plan:
@@ -151,7 +169,31 @@ def make_plan_of(
     )
 
 
+class _Previewed:
+    """The plan and the files of the last preview: who looks at one frame looks at more."""
+
+    def __init__(self) -> None:
+        self.readers = Readers()
+        self._made: tuple[str, Plan] | None = None
+
+    def plan(self, params: Params, spec: ExportSpec) -> Plan:
+        """The plan of `spec`, made again if it or a source has changed."""
+        # Where the output goes and how well it is encoded does not show in a preview.
+        asked = spec.model_dump_json(exclude={"output": True, "project": True})
+        key = f"{params['root']}\n{params['allow_hidden']}\n{asked}"
+        if self._made is not None and self._made[0] == key:
+            with contextlib.suppress(SourceUnreadable):
+                check_unchanged(self._made[1].sources)
+                return self._made[1]
+        self.readers.close()
+        encoding = spec.encoding.model_copy(update={"smart": False})
+        plain = spec.model_copy(update={"encoding": encoding})
+        self._made = key, make_plan_of(params, plain, "libx264")
+        return self._made[1]
+
+
 _readers = Readers()
+_previewed = _Previewed()
 
 
 def _cache(params: Params) -> SegmentCache:
@@ -180,4 +222,5 @@ TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "audio": audio,
     "assemble": assemble_part,
     "still": one_still,
+    "preview": preview,
 }
