@@ -82,6 +82,7 @@ def assemble(
         tracks = [_video(plan, cache, order, video, parameters)]
         if plan.audio is not None:
             tracks += _audio(plan, cache, container, stack)
+        _name_chapters(container, plan)
         written = 0
         for _, track, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
             container.mux_one(packet)
@@ -232,6 +233,22 @@ def _timed_audio(
             packet.duration = max(1, min(packet.duration, left))
         packet.stream = target
         yield time, 1, packet
+
+
+def _name_chapters(container: OutputContainer, plan: Plan) -> None:
+    ends = [c.start for c in plan.chapters[1:]] + [plan.duration]
+    container.set_chapters(
+        [
+            {
+                "id": i,
+                "start": chapter.start,
+                "end": end,
+                "time_base": plan.time_base,
+                "metadata": {"title": chapter.title},
+            }
+            for i, (chapter, end) in enumerate(zip(plan.chapters, ends, strict=False), 1)
+        ]
+    )
 
 
 @contextlib.contextmanager

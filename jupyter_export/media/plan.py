@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..spec import Compare, Effect, ExportSpec
 from .animation import animated_picture, animated_rate, animation_recipe, check_length
+from .chapters import Chapter, chapters_of
 from .cut import cut
 from .effects import effect
 from .effects.base import Picture
@@ -65,6 +66,7 @@ class Plan(_Plan):
     """Of the output; it decides the container."""
     segments: tuple[Segment, ...]
     audio: AudioPlan | None
+    chapters: tuple[Chapter, ...]
     time_base: Fraction
     """Of the output's video."""
     duration: int
@@ -149,6 +151,7 @@ def make_plan(
         suffix=PurePosixPath(spec.output).suffix.lower(),
         segments=segments,
         audio=plan_audio(spec, sounding, parts, rate),
+        chapters=chapters_of(spec, clips, parts),
         time_base=base,
         duration=total if rate else first.end - first.pts[0],
         total_frames=total,
