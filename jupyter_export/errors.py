@@ -13,6 +13,7 @@
     │   └── CacheLost               somebody emptied the segment cache under the export
     ├── EncoderError            encoding failed
     │   ├── EncoderUnavailable      the encoder asked for cannot be used here
+    │   ├── EncoderBusy             all its sessions are in use: the job waits
     │   └── EncoderFailed           an encoder stopped in the middle of its work
     ├── QueueError              the queue refuses
     │   ├── JobNotFound             there is no such job
@@ -39,6 +40,7 @@ __all__ = [
     "Cancelled",
     "DiskFull",
     "DuplicateJob",
+    "EncoderBusy",
     "EncoderError",
     "EncoderFailed",
     "EncoderUnavailable",
@@ -181,6 +183,17 @@ class EncoderUnavailable(EncoderError):
 
     title = "This encoder cannot be used here"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class EncoderBusy(EncoderError):
+    """All sessions of a hardware encoder, or the GPU's memory, are in use; this passes by itself.
+
+    ``extra["encoder"]`` names it. A job that meets this waits; it counts as no failure.
+    """
+
+    title = "The hardware encoder is busy"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    transient = True
 
 
 class EncoderFailed(EncoderError):

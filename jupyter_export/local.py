@@ -9,12 +9,12 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import Cancelled, ExportError
+from .errors import Cancelled, EncoderBusy, ExportError
 from .hardware.choice import Encoders
 from .job import Job, Progress, State
 from .paths import resolve_output
@@ -111,7 +111,12 @@ class _Export:
             allow_hidden=self.settings.allow_hidden,
             labels={"job": self.job.id, "attempt": self.job.attempt},
         )
-        produced = await produce(order, pool, encoders, self._progressed, self._outlined)
+        try:
+            produced = await produce(order, pool, encoders, self._progressed, self._outlined)
+        except EncoderBusy as error:
+            # No queue in which to wait: who exports here and now wants the file.
+            order = replace(order, avoid_hardware=f"is busy ({error.detail.rstrip('.')})")
+            produced = await produce(order, pool, encoders, self._progressed, self._outlined)
         try:
             await publish(produced.part, self.output)
         except BaseException:

@@ -29,14 +29,16 @@ class Settings(HasTraits):
     force_cpu = Bool(False, help="Never use a hardware encoder.").tag(config=True)
 
     encoder_priority = List(
-        Enum(["nvenc", "qsv", "amf", "software"]),
-        ["nvenc", "qsv", "amf", "software"],
+        Enum(["nvenc", "qsv", "amf", "vaapi", "videotoolbox", "software"]),
+        ["nvenc", "qsv", "amf", "vaapi", "videotoolbox", "software"],
         help="Which encoders to prefer, first to last; a family left out is never used, except "
         "software, which is always the last resort.",
     ).tag(config=True)
 
     probe_timeout = Float(
-        15.0, min=0.1, help="Seconds until a trial encode counts as hanging."
+        15.0,
+        min=0.1,
+        help="Seconds until a trial encode counts as hanging; 4 at most where no GPU is in sight.",
     ).tag(config=True)
 
     data_dir = Unicode(

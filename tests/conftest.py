@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from nvidia_support import Nvidia, plugged_in
 from server_support import RunningServer
 
 
@@ -55,3 +56,18 @@ def own_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def nvidia_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stand-in for NVIDIA's driver is built, once."""
+    return tmp_path_factory.mktemp("nvidia")
+
+
+@pytest.fixture
+def nvidia(nvidia_libraries: Path, tmp_path: Path) -> Iterator[Nvidia]:
+    """An NVIDIA GPU that encodes H.264, for every process started meanwhile."""
+    state = tmp_path / "gpu"
+    state.mkdir()
+    with plugged_in(nvidia_libraries, state) as device:
+        yield device

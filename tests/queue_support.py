@@ -143,6 +143,7 @@ class FewEncoders:
 
     def __init__(self, *names: str) -> None:
         self.names = names or ("libx264",)
+        self.suspected: list[str] = []
 
     async def choose(self, encoding: Encoding, exclude: frozenset[str] = frozenset()) -> Choice:
         usable = [name for name in self.names if name not in exclude]
@@ -150,6 +151,9 @@ class FewEncoders:
             raise EncoderUnavailable(f"{encoding.encoder} cannot be used here.", "Use auto.")
         name = usable[0] if encoding.encoder == "auto" else encoding.encoder
         return Choice(name=name, reason=f"{name}: first usable", hardware=name != "libx264")
+
+    def suspect(self, name: str) -> None:
+        self.suspected.append(name)
 
 
 def settings(folder: Path, **values: Any) -> Settings:

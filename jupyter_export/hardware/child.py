@@ -50,6 +50,8 @@ def scrubbed_environment(environment: Mapping[str, str] | None = None) -> dict[s
     }
     # FFmpeg decides once, by what its standard error then is, whether to write colour codes.
     kept["AV_LOG_FORCE_NOCOLOR"] = "1"
+    # SVT-AV1 writes twenty lines for every segment past FFmpeg's log; 1 leaves its errors.
+    kept.setdefault("SVT_LOG", "1")
     package_root = Path(__file__).resolve().parents[2]
     if package_root.name not in {"site-packages", "dist-packages"}:
         # A checkout that is not installed: `python -P` alone would not find it.

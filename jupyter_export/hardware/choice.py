@@ -11,6 +11,7 @@ from ..errors import EncoderUnavailable, WorkerLost
 from ..settings import Settings
 from ..spec import Encoding, Quality
 from .encoders import ENCODERS, Encoder, Family, encoder
+from .reasons import NOT_BUILT, PASSING
 from .report import HardwareReport, load, make_report, store
 
 __all__ = ["Choice", "Encoders", "decide", "ruled_out"]
@@ -51,7 +52,12 @@ def decide(
     if named is not None and named.name not in exclude:
         if why := _mismatch(named, encoding):
             raise EncoderUnavailable(why, "Use encoder auto.", field="encoding.encoder")
-        if why := _why_not(named, report, priority, force_cpu, exclude):
+        why = _why_not(named, report, priority, force_cpu, exclude)
+        if why in PASSING:
+            # Who asks for this one would rather wait than be refused.
+            reason = f"{_label(named)}: asked for by name, although {why}"
+            return Choice(name=named.name, reason=reason, hardware=named.hardware)
+        if why:
             raise EncoderUnavailable(
                 f"{named.name} cannot be used here: {why}.",
                 _advice(encoding, report, priority, force_cpu, exclude),
@@ -115,7 +121,7 @@ def _why_not(
     result = report.find(entry.name)
     if result is None:
         return "not tried"
-    return "" if result.usable else result.reason or "its trial encode failed"
+    return "" if result.usable else result.reason or "its trial failed"
 
 
 def _mismatch(entry: Encoder, encoding: Encoding) -> str:
@@ -152,7 +158,8 @@ def _reason(
     force_cpu: bool,
     refused: dict[str, str],
 ) -> str:
-    failures = [f"{name}: {why}" for name, why in refused.items()]
+    # What this FFmpeg does not even contain stands in nobody's way.
+    failures = [f"{name}: {why}" for name, why in refused.items() if why != NOT_BUILT]
     if encoding.quality is Quality.LOSSLESS:
         causes = ["lossless"]
     elif force_cpu:
@@ -200,6 +207,14 @@ class Encoders:
         report = await self.report()
         return decide(encoding, report, settings.encoder_priority, settings.force_cpu, exclude)
 
+    def suspect(self, name: str) -> None:
+        """The encoder `name` failed at work: its family is tried again, and whoever asks next
+        waits for the answer."""
+        family = encoder(name).family
+        names = [entry.name for entry in ENCODERS.values() if entry.family is family]
+        self._refreshing = False
+        self._loading = asyncio.create_task(self._retry(self._loading, names))
+
     async def close(self) -> None:
         """Stop a probe that is under way."""
         if self._loading is not None:
@@ -232,18 +247,36 @@ class Encoders:
         report = None if refresh else await self._cached(names)
         if report is None:
             report = await self._make(names)
-            for result in report.encoders:
-                logger.info(
-                    "encoder=%s action=probe usable=%s reason=%r detail=%r",
-                    result.name,
-                    "yes" if result.usable else "no",
-                    result.reason,
-                    result.detail,
-                )
+            self._log(report)
             if report.lasting:
                 await asyncio.to_thread(store, self._path, report)
         self._loaded_at = asyncio.get_running_loop().time()
         return report.completed(barred)
+
+    async def _retry(
+        self, previous: asyncio.Task[HardwareReport] | None, names: Sequence[str]
+    ) -> HardwareReport:
+        """The report, with what is true of `names` now."""
+        if previous is None:
+            return await self._load(None, refresh=True)
+        known = await asyncio.shield(previous)
+        fresh = await self._make(names)
+        self._log(fresh)
+        report = known.with_results(fresh.encoders, fresh.probed_at)
+        if report.lasting:
+            await asyncio.to_thread(store, self._path, report)
+        return report
+
+    @staticmethod
+    def _log(report: HardwareReport) -> None:
+        for result in report.encoders:
+            logger.info(
+                "encoder=%s action=probe usable=%s reason=%r detail=%r",
+                result.name,
+                "yes" if result.usable else "no",
+                result.reason,
+                result.detail,
+            )
 
     async def _cached(self, names: Sequence[str]) -> HardwareReport | None:
         stored = await asyncio.to_thread(load, self._path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import EncoderUnavailable
-from ..spec import Encoding
+from ..spec import Codec, Encoding
 from .choice import decide
 from .encoders import ENCODERS
 from .report import HardwareReport
@@ -19,12 +19,15 @@ def to_lines(report: HardwareReport, priority: Sequence[str], force_cpu: bool) -
     width = max(len(name) for name in ENCODERS)
     lines = ["Encoders"]
     for result in report.encoders:
-        lines.append(f"  {result.name:<{width}}  {'yes' if result.usable else 'no':<3}".rstrip())
-        if result.reason:
-            lines[-1] = f"{lines[-1]:<{width + 7}}  {result.reason}"
-        if result.detail:
-            lines.append(f"{'':<{width + 9}}{result.detail}")
-    lines.append(f"  auto takes {_auto(report, priority, force_cpu)['reason']}")
+        lines += _verdict(result.name, result.usable, result.reason, result.detail, width)
+    for codec in Codec:
+        taken = _auto(report, priority, force_cpu, codec)["reason"]
+        lines.append(f"  auto takes for {codec.value}: {taken}")
+    nvdec, torch = report.nvdec, report.torch
+    built = f"{torch.version}, CUDA {torch.cuda}" if torch.cuda else torch.version or ""
+    lines += ["", "Other uses of a GPU"]
+    lines += _verdict("nvdec", nvdec.usable, nvdec.reason, nvdec.detail, width)
+    lines += _verdict("torch", torch.usable, torch.reason, built, width)
     lines += ["", "GPUs"]
     lines += [
         f"  {gpu.name}" + (f", driver {gpu.driver}" if gpu.driver else "") for gpu in report.gpus
@@ -49,6 +52,7 @@ def to_json(report: HardwareReport, priority: Sequence[str], force_cpu: bool) ->
         result["family"] = entry.family.value
         result["codec"] = entry.codec.value if entry.codec else None
         result["qualities"] = [quality.value for quality in entry.presets]
+        result["bits"] = entry.bits
     return {
         **value,
         "encoder_priority": list(priority),
@@ -57,9 +61,18 @@ def to_json(report: HardwareReport, priority: Sequence[str], force_cpu: bool) ->
     }
 
 
-def _auto(report: HardwareReport, priority: Sequence[str], force_cpu: bool) -> dict[str, Any]:
+def _verdict(name: str, usable: bool, reason: str, detail: str, width: int) -> list[str]:
+    line = f"  {name:<{width}}  {'yes' if usable else 'no':<3}".rstrip()
+    if reason:
+        line = f"{line:<{width + 7}}  {reason}"
+    return [line, f"{'':<{width + 9}}{detail}"] if detail else [line]
+
+
+def _auto(
+    report: HardwareReport, priority: Sequence[str], force_cpu: bool, codec: Codec = Codec.H264
+) -> dict[str, Any]:
     try:
-        choice = decide(Encoding(), report, priority, force_cpu)
+        choice = decide(Encoding(codec=codec), report, priority, force_cpu)
     except EncoderUnavailable as error:
         return {"name": None, "reason": f"nothing: {error}"}
     return {"name": choice.name, "reason": choice.reason}

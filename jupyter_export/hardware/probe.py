@@ -1,39 +1,35 @@
-"""Trial encodes in a child process, since a driver can crash or hang whoever loads it.
+"""Trial encodes in child processes, since a driver can crash or hang whoever loads it.
 
-``python -m jupyter_export.hardware.probe NAME…`` is the child. It writes one JSON line with the
-versions of the libraries, then one per encoder; whatever else it writes is the drivers' own.
+Each family of encoders has children of its own, and they run side by side: all of them together
+take as long as the slowest. What a child does is in `trials`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
-import signal
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
-from typing import Any, Self, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
-from ..spec import Quality
 from .child import Child, describe_exit, python_command, scrubbed_environment
-from .encoders import ENCODERS, Encoder, encoder, options
-from .reasons import SESSION_LIMIT, explain
+from .encoders import ENCODERS, Family, encoder
+from .trials import NVDEC, TORCH
 
 __all__ = ["EncoderResult", "ProbeResult", "probe_encoders"]
 
 logger = logging.getLogger(__name__)
 
-FRAMES = 5
-SIDE = 256  # NVENC refuses pictures smaller than about 145×145 on cards that work.
-KILL_SECONDS = 5.0
+KILL_SECONDS = 1.0
+START_SECONDS = 15.0
+"""The least that a child gets until it has loaded FFmpeg, before any driver can be at fault."""
+TORCH_SECONDS = 30.0
+"""The least that torch gets: loading it and a first CUDA context can take this long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderResult:
-    """Whether one encoder can be used on this machine, and why not."""
+    """Whether one encoder (or NVDEC, or torch) can be used on this machine, and why not."""
 
     name: str
     usable: bool
@@ -69,9 +65,6 @@ class ProbeResult:
     encoders: tuple[EncoderResult, ...]
 
 
-# --- The parent ---------------------------------------------------------------------------------
-
-
 async def probe_encoders(
     names: Sequence[str],
     limit: float,
@@ -80,17 +73,37 @@ async def probe_encoders(
 ) -> ProbeResult:
     """Try each of `names`; no answer within `limit` seconds counts as a hanging driver.
 
-    A child that crashes or hangs costs the encoder it was busy with; the rest are tried in a
-    fresh one. `command` gives the command for a list of names (for tests).
+    Beside encoders a name can be `NVDEC` or `TORCH`. A child that crashes costs the encoder it
+    was busy with; the rest are tried in a fresh one. A driver that hangs costs its whole family,
+    without another wait. `command` gives the command for a list of names (for tests).
 
     Raises:
         OSError: no child can be started.
         EncoderUnavailable: a name is not in the table.
     """
+    groups: dict[str, list[str]] = {}
     for name in names:
-        encoder(name, field=None)
-    make = command or (lambda left: python_command(__name__, *left))
+        own = name in (NVDEC, TORCH)
+        family = name if own else encoder(name, field=None).family.value
+        groups.setdefault(family, []).append(name)
+    make = command or (lambda left: python_command("jupyter_export.hardware.trials", *left))
     versions: dict[str, str] = {}
+    found = await asyncio.gather(
+        *(_probe_group(group, versions, limit, make) for group in groups.values() or [[]])
+    )
+    by_name = {result.name: result for results in found for result in results}
+    return ProbeResult(versions=versions, encoders=tuple(by_name[name] for name in names))
+
+
+async def _probe_group(
+    names: Sequence[str],
+    versions: dict[str, str],
+    limit: float,
+    make: Callable[[Sequence[str]], list[str]],
+) -> list[EncoderResult]:
+    """Try `names`, whose driver is one and the same, in as many children as it takes."""
+    if TORCH in names:
+        limit = max(limit, TORCH_SECONDS)
     results: list[EncoderResult] = []
     started = False
     while not started or len(results) < len(names):
@@ -98,11 +111,14 @@ async def probe_encoders(
         left = names[len(results) :]
         found, failure = await _probe_in_one_child(make(left), left, versions, limit)
         results += found
-        if failure is not None and len(results) < len(names):
-            culprit = names[len(results)]
-            logger.warning("encoder=%s action=probe usable=no reason=%r", culprit, failure.reason)
-            results.append(failure)
-    return ProbeResult(versions=versions, encoders=tuple(results))
+        if failure is None or len(results) == len(names):
+            continue
+        logger.warning("encoder=%s action=probe usable=no reason=%r", failure.name, failure.reason)
+        results.append(failure)
+        entry = ENCODERS.get(failure.name)
+        if not failure.lasting and entry is not None and entry.family is not Family.SOFTWARE:
+            results += [replace(failure, name=name) for name in names[len(results) :]]
+    return results
 
 
 async def _probe_in_one_child(
@@ -118,18 +134,20 @@ async def _probe_in_one_child(
         merge_stderr=True,
     )
     # The child ends by itself a little later, should this process be gone by then.
-    child.send({"deadline": (limit + 1) * (len(names) + 1)})
+    child.send({"deadline": START_SECONDS + (limit + 1) * (len(names) + 1)})
     found: list[EncoderResult] = []
     noise: list[str] = []
+    ready = False
     try:
         while True:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit if ready else max(limit, START_SECONDS)):
                 message = await inbox.get()
             if isinstance(message, int):
                 break
             if "noise" in message:
                 noise.append(message["noise"])
             elif "versions" in message:
+                ready = True
                 versions.update(message["versions"])
             else:
                 found.append(EncoderResult.from_json(message))
@@ -170,91 +188,3 @@ def _failure(
         detail="; ".join(noise)[-500:],
         lasting=lasting,
     )
-
-
-# --- The child ----------------------------------------------------------------------------------
-
-
-def _trial(name: str) -> EncoderResult:
-    import av
-    import av.logging
-
-    entry = ENCODERS[name]
-    av.logging.set_level(av.logging.VERBOSE)
-    with av.logging.Capture(local=False) as lines:
-        failure = ""
-        try:
-            _encode(entry)
-        except av.codec.codec.UnknownCodecError:
-            return EncoderResult(
-                name=name, usable=False, reason="this build of FFmpeg does not contain it"
-            )
-        except Exception as error:
-            # Whatever went wrong here is the answer, not a fault of the probe.
-            failure = f"{type(error).__name__}: {error}"
-    if not failure:
-        return EncoderResult(name=name, usable=True)
-    said = [
-        f"{who}: {' '.join(text.split())}"
-        for level, who, text in lines
-        if level <= av.logging.ERROR
-    ]
-    reason = explain(entry.family, [*(text for _, _, text in lines), failure])
-    return EncoderResult(
-        name=name,
-        usable=False,
-        reason=reason,
-        detail="; ".join(said or [failure])[-500:],
-        lasting=reason != SESSION_LIMIT,
-    )
-
-
-def _encode(entry: Encoder) -> None:
-    """Open, encode a few frames, flush; that every frame came out proves that it works."""
-    import av
-
-    quality = Quality.BALANCED if Quality.BALANCED in entry.presets else next(iter(entry.presets))
-    settings = options(entry.name, quality)
-    context = cast("av.VideoCodecContext", av.CodecContext.create(entry.name, "w"))
-    context.width = context.height = SIDE
-    context.pix_fmt = settings.pix_fmt or "yuv420p"
-    context.time_base = Fraction(1, 30)
-    context.framerate = Fraction(30)
-    context.options = settings.options
-    packets = []
-    for number in range(FRAMES):
-        frame = av.VideoFrame(SIDE, SIDE, context.pix_fmt)
-        for plane in frame.planes:
-            plane.update(bytes([64 + number]) * plane.buffer_size)
-        frame.pts = number
-        packets += context.encode(frame)
-    packets += context.encode(None)
-    if len(packets) != FRAMES or not all(packet.size for packet in packets):
-        raise RuntimeError(f"{FRAMES} frames went in, {len(packets)} came out")
-
-
-def _say(value: dict[str, Any]) -> None:
-    # The empty line ends what a driver may have written without one.
-    sys.stdout.write("\n" + json.dumps(value) + "\n")
-    sys.stdout.flush()
-
-
-def main(names: Sequence[str]) -> None:
-    """Try each of `names` and say what came of it."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        deadline = float(json.loads(sys.stdin.readline())["deadline"])
-        if hasattr(signal, "setitimer"):
-            # The default action ends the process even while it is stuck in a driver's code.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, deadline)
-    import av
-
-    libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
-    ffmpeg = str(getattr(av, "ffmpeg_version_info", ""))
-    _say({"versions": {"av": av.__version__, "ffmpeg": ffmpeg, **libraries}})
-    for name in names:
-        _say(_trial(name).to_json())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -27,6 +27,8 @@ from .plan import Plan, Segment
 
 __all__ = ["Assembled", "assemble", "settled"]
 
+#: Apple's players take HEVC only when its parameter sets are outside of the stream.
+_TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
 _MOOV_FIRST = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
 _Timed = tuple[Fraction, int, "av.Packet[VideoStream] | av.Packet[AudioStream]"]
 
@@ -73,6 +75,8 @@ def assemble(
         video = container.add_stream_from_template(template, opaque=True)
         parameters = template.codec_context.extradata
         video.time_base = plan.time_base
+        if tag := _TAGS.get((template.codec_context.name, format)):
+            video.codec_context.codec_tag = tag
         # FFV1 keeps no colour tags of its own: the container must.
         colour = plan.segments[0].recipe.colour
         video.codec_context.color_range = colour.range

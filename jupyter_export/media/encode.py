@@ -14,10 +14,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from ..errors import EncoderFailed
 from .effects.base import Picture
 from .facts import Colour
 from .open import SEGMENT_FORMAT, writing
+from .opening import failed, open_encoder
 from .recipe import EncoderRecipe
 
 __all__ = ["encode_segment"]
@@ -44,7 +44,8 @@ def encode_segment(
 
     Raises:
         DiskFull, OutputError: `target` cannot be written.
-        EncoderFailed: the encoder did not open, or stopped.
+        EncoderFailed: the encoder stopped.
+        EncoderBusy, EncoderFailed, InternalError: it did not open, as `open_encoder`.
     """
     count = 0
     with writing(target), _container(target) as container:
@@ -59,16 +60,13 @@ def encode_segment(
             try:
                 packets = context.encode(frame)
             except av.FFmpegError as error:
-                raise _failed(encoder.name, error) from error
+                raise failed(encoder.name, error) from error
             for packet in packets:
                 packet.stream = stream
                 container.mux_one(packet)
                 count += 1
 
-        try:
-            context.open()
-        except (av.FFmpegError, ValueError) as error:
-            raise _failed(encoder.name, error) from error
+        open_encoder(context, encoder)
         taken = 0
         for taken, frame in enumerate(frames, 1):
             frame.pict_type = PictureType.NONE
@@ -114,14 +112,3 @@ def _set_up(
         context.thread_count = encoder.threads
     context.flags |= int(Flags.global_header) | int(Flags.closed_gop)
     context.options = dict(encoder.options)
-
-
-def _failed(name: str, error: Exception) -> EncoderFailed:
-    text = getattr(error, "strerror", None) or str(error)
-    log = getattr(error, "log", None)
-    reason = f"{text} ({log[2].strip()})" if log else text
-    return EncoderFailed(
-        f"{name} failed: {reason}.",
-        "Retry, or choose another encoder.",
-        encoder=name,
-    )

@@ -37,7 +37,8 @@ class Attempts(Records):
                 encoder=None,
                 error=None,
                 segments=SegmentCounts(),
-                notes=(),
+                # A retry leaves the notes that the next attempt should begin with.
+                notes=job.notes if job.error is not None else (),
                 result=None,
                 started_at=now,
             )
@@ -111,8 +112,9 @@ class Attempts(Records):
         not_before: datetime,
         failures: int,
         lost_workers: int,
+        notes: tuple[str, ...] = (),
     ) -> Job | None:
-        """Back to ``queued`` after a failure that can pass by itself."""
+        """Back to ``queued`` after a failure that can pass by itself; `notes` outlast it."""
         return self._end_attempt(
             id,
             attempt,
@@ -122,6 +124,7 @@ class Attempts(Records):
             not_before=not_before,
             failures=failures,
             lost_workers=lost_workers,
+            notes=notes,
         )
 
     def fail(

@@ -23,6 +23,10 @@ class EncoderChooser(Protocol):
         """The encoder for `encoding`, none of `exclude`."""
         ...
 
+    def suspect(self, name: str) -> None:
+        """The encoder `name` failed at work: try it again before it is chosen once more."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -39,8 +43,10 @@ class Order:
     """How many segments render at once."""
     segment_seconds: float = 8.0
     allow_hidden: bool = False
-    avoid_hardware: bool = False
-    """Encode in software although hardware could: it took workers down before."""
+    avoid_hardware: str = ""
+    """Why to encode in software although hardware could, as in "h264_nvenc was busy"."""
+    notes: tuple[str, ...] = ()
+    """What earlier attempts found that the user should still know."""
     log: str | None = None
     """File for what libraries print."""
     labels: dict[str, Any] = field(default_factory=dict)

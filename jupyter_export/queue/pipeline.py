@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CacheLost, EncoderError, WorkerLost
+from ..errors import CacheLost, EncoderBusy, EncoderError, WorkerLost
 from ..job import Progress, SegmentCounts
 from ..workers.executor import Executor, OnProgress, Task
 from .meter import Meter
@@ -46,9 +46,11 @@ async def produce(
 
     `on_progress` is called in the event loop, at least every second and at most about ten times
     a second; what it is told never goes back. If a hardware encoder fails, the whole export is
-    planned and encoded again in software, and a note says so.
+    planned and encoded again in software, a note says so, and the encoder is tried again before
+    another export gets it.
 
     Raises:
+        EncoderBusy: the hardware encoder has no room now; the finished segments stay.
         ExportError: as a task raised it.
     """
     meter = Meter(on_progress)
@@ -89,7 +91,7 @@ class _Attempt:
         self._encoders = encoders
         self._meter = meter
         self._on_outline = on_outline
-        self._notes: list[str] = []
+        self._notes = list(order.notes)
         self._origins: dict[int, str] = {}
         """How each finished segment came to be, by its index."""
 
@@ -101,15 +103,23 @@ class _Attempt:
             only = f"{animation.encoder}: the one encoder for a {spec.container.name}"
             choice = replace(choice, name=animation.encoder, reason=only)
         if choice.hardware and self._order.avoid_hardware:
-            choice = await self._software(choice, "was in use when workers died")
+            choice = await self._software(choice, self._order.avoid_hardware)
         try:
             return await self._with(choice)
+        except EncoderBusy:
+            raise  # it passes by itself: whoever has a queue waits
         except EncoderError as error:
             if not choice.hardware:
                 raise
             log.warning("encoder=%s failed: %s %s", choice.name, error, self._order.labels)
             await remove(self._order.part)
+            failed = choice.name
             choice = await self._software(choice, f"failed ({error.detail.rstrip('.')})")
+            self._encoders.suspect(failed)
+        except WorkerLost:
+            if choice.hardware:
+                self._encoders.suspect(choice.name)
+            raise
         return await self._with(choice)
 
     async def _software(self, failed: Choice, why: str) -> Choice:

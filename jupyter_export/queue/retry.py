@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..errors import ExportError, WorkerLost
+from ..errors import EncoderBusy, ExportError, WorkerLost
 from ..job import Job
 
 __all__ = ["MAX_DELAY_SECONDS", "Verdict", "after_failure", "backoff"]
 
 #: However often it failed, a job is tried again within this time.
 MAX_DELAY_SECONDS = 600.0
+
+#: A session of an encoder becomes free at any moment: so long at most until it is asked for again.
+MAX_BUSY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class Verdict:
     lost_workers: int
     retry_at: datetime | None
     """When to try again; None: it has failed for good."""
+    notes: tuple[str, ...] = ()
+    """What the job still tells when a later attempt has succeeded."""
 
 
 def after_failure(
@@ -41,9 +46,20 @@ def after_failure(
     """Judge the failure `error` of `job`; `draw` gives numbers in [0, 1).
 
     Lost workers are counted apart from other errors that can pass by themselves, so that a file
-    that crashes the codec comes to an end, and a passing trouble does not use up its tries.
+    that crashes the codec comes to an end, and a passing trouble does not use up its tries. A
+    busy encoder is no failure at all: the job waits for it as long as it takes.
     """
     failures, lost = job.failures, job.lost_workers
+    if isinstance(error, EncoderBusy):
+        waits = max(1, job.attempt - failures - lost)
+        seconds = min(MAX_BUSY_SECONDS, base_seconds / 2 + backoff(waits, base_seconds, draw))
+        return Verdict(
+            error=error,
+            failures=failures,
+            lost_workers=lost,
+            retry_at=now + timedelta(seconds=seconds),
+            notes=(f"Waited for hardware: {error.detail}",),
+        )
     if isinstance(error, WorkerLost):
         lost += 1
         again, nth = lost < max_lost_workers, lost

@@ -116,7 +116,12 @@ class Run:
             width=settings.segment_width,
             segment_seconds=settings.segment_seconds,
             allow_hidden=settings.allow_hidden,
-            avoid_hardware=0 < settings.max_lost_workers - 1 <= job.lost_workers,
+            avoid_hardware=(
+                "was in use when workers died"
+                if 0 < settings.max_lost_workers - 1 <= job.lost_workers
+                else ""
+            ),
+            notes=job.notes,
             log=str(means.logs.path(job.id)),
             labels={"job": job.id, "attempt": job.attempt},
         )
@@ -209,6 +214,7 @@ class Run:
                 not_before=verdict.retry_at,
                 failures=verdict.failures,
                 lost_workers=verdict.lost_workers,
+                notes=verdict.notes,
             )
 
     async def _requeue(self) -> None:

@@ -205,6 +205,27 @@ class TriedEncoder(BaseModel):
     lasting: bool = Field(description="false: the answer can change by itself")
     tried: bool = Field(description="false: the settings rule it out")
     qualities: list[str]
+    bits: int = Field(description="the most bits per component that it keeps")
+
+
+class TriedDecoder(BaseModel):
+    """Whether NVIDIA's decoder can be used here."""
+
+    name: str
+    usable: bool
+    reason: str = Field(description="why it cannot be used")
+    detail: str = Field(description="what FFmpeg or the driver logged")
+    lasting: bool = Field(description="false: the answer can change by itself")
+    tried: bool = Field(description="false: the settings rule it out")
+
+
+class Torch(BaseModel):
+    """The installed PyTorch."""
+
+    version: str | None = Field(description="null: it is not installed")
+    cuda: str | None = Field(description="the CUDA version that it was built for")
+    usable: bool = Field(description="it has computed on the GPU")
+    reason: str = Field(description="why it cannot use the GPU")
 
 
 class Gpu(BaseModel):
@@ -227,6 +248,8 @@ class Hardware(BaseModel):
     """The encoders and devices of this machine."""
 
     encoders: list[TriedEncoder]
+    nvdec: TriedDecoder
+    torch: Torch
     gpus: list[Gpu]
     versions: dict[str, str]
     driver: str | None

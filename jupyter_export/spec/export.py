@@ -62,6 +62,10 @@ class Codec(StrEnum):
 
     H264 = "h264"
     """H.264 High: plays everywhere."""
+    HEVC = "hevc"
+    """HEVC (H.265): smaller, 8 or 10 bits; plays on Apple's systems and on most televisions."""
+    AV1 = "av1"
+    """AV1: smaller still, 8 or 10 bits; plays in current browsers."""
 
 
 class Quality(StrEnum):

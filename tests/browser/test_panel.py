@@ -184,3 +184,19 @@ def test_a_name_that_is_markup_shows_as_that_text_everywhere(
     expect(toast).to_be_visible(timeout=60_000)
     expect(page.locator("img[src='x']")).to_have_count(0)
     assert alerts == []
+
+
+def test_the_panel_tells_what_the_machine_can_encode_with_and_why_not(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    page = open_lab(context, lab)
+    sidebar = show_sidebar(page)
+    sidebar.locator(".jpx-Hardware summary").click()
+    lines = sidebar.locator(".jpx-Hardware li")
+    expect(lines.filter(has_text="libx264, libx265, libsvtav1, ffv1")).to_have_attribute(
+        "data-usable", "true", timeout=30_000
+    )
+    told = {entry["name"]: entry for entry in lab.http.get("hardware").json()["encoders"]}
+    qsv = told["h264_qsv"]
+    if not qsv["usable"]:
+        expect(lines.filter(has_text="h264_qsv")).to_contain_text(qsv["reason"])

@@ -31,3 +31,15 @@ def test_the_video_element_plays_and_seeks_an_export(
     assert told["sought"] == pytest.approx(done.result["duration"] / 2, abs=0.05)
     assert told["corrupted"] == 0
     assert told["width"] and told["height"]
+
+
+def test_the_video_element_plays_and_seeks_av1_from_several_segments(
+    browser: Browser, site: str, root: Path, tmp_path: Path
+) -> None:
+    spec = clip_spec("timecode_720p30.mp4", "o.mp4", 3, 7, codec="av1", quality="fast")
+    done = export_here(spec, root, tmp_path, encoder="libsvtav1", segment_seconds=1.0)
+    assert len(done.rendered) > 1
+    told = play(browser, site, "o.mp4")
+    assert told["end"] == "ended", told
+    assert told["sought"] == pytest.approx(done.result["duration"] / 2, abs=0.05)
+    assert told["corrupted"] == 0

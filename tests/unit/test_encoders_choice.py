@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,8 @@ from jupyter_export.hardware.doctor import to_json, to_lines
 from jupyter_export.hardware.encoders import ENCODERS, Family
 from jupyter_export.hardware.machine import Gpu
 from jupyter_export.hardware.probe import EncoderResult
-from jupyter_export.hardware.reasons import explain
+from jupyter_export.hardware.pytorch import Torch
+from jupyter_export.hardware.reasons import NOT_BUILT, Trouble, explain, judge, with_models
 from jupyter_export.hardware.report import HardwareReport
 from jupyter_export.settings import Settings
 from jupyter_export.spec import Encoding, Quality
@@ -29,6 +31,8 @@ def report(*usable: str) -> HardwareReport:
         driver=None,
         gpus=(Gpu(name="Tesla T4", vendor="NVIDIA", driver="570.1"),),
         environment={},
+        nvdec=EncoderResult(name="nvdec", usable=False, reason=NO_DRIVER),
+        torch=Torch(version="2.13.0", reason="this build has no CUDA"),
         encoders=tuple(
             EncoderResult(name=name, usable=name in usable, reason="" if name in usable else "n/a")
             for name in ENCODERS
@@ -157,7 +161,7 @@ def test_an_encoder_asked_for_by_name_that_failed_under_the_job_gives_way_and_sa
         ({"encoder": "h264_amf"}, DEFAULT, False, "h264_amf cannot be used here: n/a.", "libx264"),
         ({"encoder": "h264_nvenc"}, DEFAULT, True, "force_cpu is on", "libx264"),
         ({"encoder": "h264_nvenc"}, ("qsv",), False, "leaves out nvenc", "libx264"),
-        ({"encoder": "x264"}, DEFAULT, False, "no encoder named 'x264'", "h264_nvenc, h264_qsv"),
+        ({"encoder": "x264"}, DEFAULT, False, "no encoder named 'x264'", "h264_nvenc, hevc_nvenc"),
         ({"encoder": "ffv1"}, DEFAULT, False, "does not offer quality balanced", "auto"),
         (
             {"encoder": "libx264", "quality": "lossless"},
@@ -226,8 +230,7 @@ def test_the_environment_reorders_and_forces(monkeypatch: pytest.MonkeyPatch) ->
                 "OpenEncodeSessionEx failed: unsupported device (2): (no details)\n",
                 "No capable devices found\n",
             ],
-            "this NVIDIA GPU has no NVENC encoder "
-            "(data-centre GPUs such as A100, H100, H200 have none)",
+            "no NVENC on this GPU",
         ),
         (
             "nvenc",
@@ -248,7 +251,7 @@ def test_the_environment_reorders_and_forces(monkeypatch: pytest.MonkeyPatch) ->
             "no Intel GPU or media driver (oneVPL)",
         ),
         ("amf", ["DLL libamfrt64.so.1 failed to open\n"], "no AMD GPU or AMF runtime"),
-        ("software", ["anything"], "its trial encode failed"),
+        ("software", ["anything"], "its trial failed"),
     ],
 )
 def test_a_drivers_log_becomes_a_reason_in_plain_words(
@@ -257,13 +260,61 @@ def test_a_drivers_log_becomes_a_reason_in_plain_words(
     assert explain(Family(family), log) == reason
 
 
+@pytest.mark.parametrize(
+    ("models", "reason"),
+    [
+        (["NVIDIA H200"] * 8, "no NVENC on this GPU (H200): data-centre GPUs have none"),
+        (
+            ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 PCIe"],
+            "no NVENC on this GPU (A100-SXM4-80GB, H100 PCIe): data-centre GPUs have none",
+        ),
+        (["NVIDIA GeForce MX450"], "no NVENC on this GPU (GeForce MX450)"),
+        (["NVIDIA H200", "Tesla T4"], "no NVENC on this GPU (H200, Tesla T4)"),
+        ([], "no NVENC on this GPU"),
+    ],
+)
+def test_a_gpu_without_encoder_is_named(models: list[str], reason: str) -> None:
+    assert with_models(explain(Family.NVENC, ["unsupported device (2)"]), models) == reason
+    assert with_models(NO_DRIVER, models) == NO_DRIVER
+
+
+@pytest.mark.parametrize(
+    ("log", "invalid", "trouble"),
+    [
+        (["OpenEncodeSessionEx failed: out of memory (10)"], False, Trouble.BUSY),
+        (["-> CUDA_ERROR_OUT_OF_MEMORY: out of memory"], False, Trouble.BUSY),
+        (["-> CUDA_ERROR_NO_DEVICE: no device", "Invalid argument"], True, Trouble.DEVICE),
+        (["Width 8192 exceeds 4096", "No capable devices found"], False, Trouble.DEVICE),
+        (["a driver's own words"], False, Trouble.DEVICE),
+        (["InitializeEncoder failed: invalid param (8)"], True, Trouble.REQUEST),
+    ],
+)
+def test_a_failure_is_put_down_to_the_crowd_the_device_or_ourselves(
+    log: list[str], invalid: bool, trouble: Trouble
+) -> None:
+    assert judge(Family.NVENC, log, invalid=invalid)[0] is trouble
+    assert judge(Family.SOFTWARE, ["anything"], invalid=False)[0] is Trouble.REQUEST
+
+
+def test_what_ffmpeg_does_not_contain_is_no_part_of_a_jobs_story() -> None:
+    bare = report("libx264")
+    results = tuple(
+        replace(result, reason=NOT_BUILT) if "vaapi" in result.name else result
+        for result in bare.encoders
+    )
+    reason = decide(
+        Encoding(), replace(bare, encoders=results), ("qsv", "vaapi", "software"), False
+    ).reason
+    assert reason == "libx264 (software): h264_qsv: n/a"
+
+
 def test_the_doctor_names_every_encoder_gpu_and_version_with_its_reason() -> None:
     text = "\n".join(to_lines(report("libx264"), DEFAULT, False))
     for name in ENCODERS:
         assert name in text
     assert "Tesla T4, driver 570.1" in text
     assert "FFmpeg 8.1.2" in text
-    assert "auto takes libx264 (software): h264_nvenc: n/a" in text
+    assert "auto takes for h264: libx264 (software): h264_nvenc: n/a" in text
     value = to_json(report("libx264"), DEFAULT, False)
     assert value["auto"]["name"] == "libx264"
     assert {e["name"]: (e["family"], e["usable"]) for e in value["encoders"]}["h264_amf"] == (
@@ -273,5 +324,7 @@ def test_the_doctor_names_every_encoder_gpu_and_version_with_its_reason() -> Non
 
 
 def test_the_doctor_still_speaks_when_nothing_can_encode() -> None:
-    assert "auto takes nothing: No encoder" in "\n".join(to_lines(report(), DEFAULT, False))
+    assert "auto takes for h264: nothing: No encoder" in "\n".join(
+        to_lines(report(), DEFAULT, False)
+    )
     assert to_json(report(), DEFAULT, False)["auto"]["name"] is None

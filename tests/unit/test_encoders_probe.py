@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nvidia_support import Nvidia
 
 from jupyter_export.errors import EncoderUnavailable
 from jupyter_export.hardware import choice, machine
@@ -20,11 +21,14 @@ from jupyter_export.hardware import report as report_module
 from jupyter_export.hardware.choice import Encoders
 from jupyter_export.hardware.encoders import ENCODERS
 from jupyter_export.hardware.probe import EncoderResult, probe_encoders
+from jupyter_export.hardware.pytorch import installed_torch
 from jupyter_export.settings import Settings
 from jupyter_export.spec import Encoding
 
 has_gpu = Path("/dev/nvidiactl").exists() or any(Path("/dev/dri").glob("renderD*"))
 linux = pytest.mark.skipif(sys.platform != "linux", reason="stands in for a Linux driver")
+
+SOFTWARE = ["libx264", "libx265", "libsvtav1", "ffv1"]
 
 LIMIT = 20.0
 """Seconds; only a trial that hangs waits that long."""
@@ -42,7 +46,8 @@ async def test_without_a_gpu_every_no_has_its_reason_and_the_log_line_behind_it(
     assert "MFX session" in by_name["h264_qsv"].detail
     assert by_name["h264_amf"].reason == "no AMD GPU or AMF runtime"
     assert "libamfrt64.so.1" in by_name["h264_amf"].detail
-    assert [name for name, result in by_name.items() if result.usable] == ["libx264", "ffv1"]
+    assert by_name["h264_vaapi"].reason == "not in this build of FFmpeg"
+    assert [name for name, result in by_name.items() if result.usable] == SOFTWARE
     assert probed.versions["av"]
 
 
@@ -56,16 +61,16 @@ async def test_an_encoder_that_ffmpeg_does_not_contain_says_so(
 ) -> None:
     entry = ENCODERS["h264_qsv"]
     script = (
-        "import dataclasses, sys; from jupyter_export.hardware import encoders, probe;"
+        "import dataclasses, sys; from jupyter_export.hardware import encoders, trials;"
         "encoders.ENCODERS['h264_magic'] = dataclasses.replace("
-        "encoders.ENCODERS['h264_qsv'], name='h264_magic'); probe.main(sys.argv[1:])"
+        "encoders.ENCODERS['h264_qsv'], name='h264_magic'); trials.main(sys.argv[1:])"
     )
     monkeypatch.setitem(ENCODERS, "h264_magic", entry)
     probed = await probe_encoders(
         ["h264_magic", "libx264"], LIMIT, command=lambda left: [sys.executable, "-c", script, *left]
     )
     assert [(result.usable, result.reason) for result in probed.encoders] == [
-        (False, "this build of FFmpeg does not contain it"),
+        (False, "not in this build of FFmpeg"),
         (True, ""),
     ]
 
@@ -119,8 +124,29 @@ async def test_a_driver_that_hangs_is_given_up_and_the_rest_is_tried(
     assert last.usable
 
 
+@linux
+async def test_a_driver_that_hangs_is_waited_for_once_and_not_once_per_codec(
+    fake_driver: Callable[[str], None],
+) -> None:
+    fake_driver("for (;;) sleep(1000);")
+    children: list[list[str]] = []
+
+    def command(left: Sequence[str]) -> list[str]:
+        children.append(list(left))
+        return [sys.executable, "-m", "jupyter_export.hardware.trials", *left]
+
+    probed = await probe_encoders(
+        ["h264_nvenc", "hevc_nvenc", "av1_nvenc", "libx264"], 1.0, command=command
+    )
+    assert children == [["h264_nvenc", "hevc_nvenc", "av1_nvenc"], ["libx264"]]
+    *nvenc, x264 = probed.encoders
+    assert {result.reason for result in nvenc} == {"its driver did not answer within 1 s"}
+    assert x264.usable
+
+
 STAND_IN = """
 import json, os, sys, time
+print(json.dumps({{"versions": {{}}}}), flush=True)
 for name in sys.argv[1:]:
     if name == "h264_nvenc":
         {misbehave}
@@ -150,7 +176,7 @@ async def test_whatever_becomes_of_a_child_the_others_are_tried_in_a_fresh_one(
     probed = await probe_encoders(["libx264", "h264_nvenc", "ffv1"], 4.0, command=command)
     assert [result.usable for result in probed.encoders] == [True, False, True]
     assert reason in probed.encoders[1].reason
-    assert children == [["libx264", "h264_nvenc", "ffv1"], ["ffv1"]]
+    assert sorted(children) == [["h264_nvenc"], ["libx264", "ffv1"]]
 
 
 @linux
@@ -181,6 +207,96 @@ async def test_no_token_reaches_a_driver(monkeypatch: pytest.MonkeyPatch) -> Non
     assert probed.encoders[0].detail == "False"
 
 
+# --- A machine with an NVIDIA GPU, as far as a stand-in for its driver can show it --------------
+
+
+@linux
+async def test_a_data_centre_gpu_is_named_with_what_it_has_and_has_not(
+    nvidia: Nvidia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.133.20, 00000000:41:00.0'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
+    packages = tmp_path / "packages"
+    (packages / "torch-2.13.0.dist-info").mkdir(parents=True)
+    (packages / "torch-2.13.0.dist-info/METADATA").write_text("Name: torch\nVersion: 2.13.0\n")
+    (packages / "torch").mkdir()
+    (packages / "torch/__init__.py").write_text("raise ImportError('libcudart.so.13 is missing')")
+    (packages / "torch/version.py").write_text("cuda = '13.0'")
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    nvidia.set("none")
+    report = await encoders(tmp_path).report()
+    result = report.find("h264_nvenc")
+    assert result is not None
+    assert result.reason == "no NVENC on this GPU (H200): data-centre GPUs have none"
+    assert "unsupported device (2)" in result.detail
+    assert "decoding library (libnvcuvid.so.1)" in report.nvdec.reason
+    assert (report.torch.version, report.torch.cuda, report.torch.usable) == (
+        "2.13.0",
+        "13.0",
+        False,
+    )
+    assert "libcudart.so.13 is missing" in report.torch.reason
+
+
+@linux
+async def test_an_encoder_that_failed_at_work_is_tried_again_before_it_is_chosen(
+    nvidia: Nvidia, tmp_path: Path, probes: list[list[str]]
+) -> None:
+    shared = encoders(tmp_path)
+    assert (await shared.choose(Encoding())).name == "h264_nvenc"
+    nvidia.set("gone")
+    assert (await shared.choose(Encoding())).name == "h264_nvenc", "nobody knows yet"
+    shared.suspect("h264_nvenc")
+    now = await shared.choose(Encoding())
+    assert now.name == "libx264"
+    assert "h264_nvenc: the NVIDIA driver found no usable GPU" in now.reason
+    assert probes[1:] == [["h264_nvenc", "hevc_nvenc", "av1_nvenc"]], "only its own family"
+    nvidia.clear("gone")
+    shared.suspect("h264_nvenc")
+    assert (await shared.choose(Encoding())).name == "h264_nvenc", "it is not banned for ever"
+
+
+@linux
+async def test_who_asks_by_name_for_an_encoder_that_is_busy_is_let_in_to_wait(
+    nvidia: Nvidia, tmp_path: Path
+) -> None:
+    nvidia.set("limit", 0)
+    shared = encoders(tmp_path)
+    asked = await shared.choose(Encoding(encoder="h264_nvenc"))
+    assert asked.name == "h264_nvenc"
+    assert "the NVENC session limit is reached" in asked.reason
+    assert (await shared.choose(Encoding())).name == "libx264", "auto need not wait"
+
+
+@pytest.mark.parametrize(
+    ("driver", "cuda", "reason"),
+    [
+        (None, "13.0", "no NVIDIA driver: it upscales on the processor"),
+        ("570.1", None, "this build has no CUDA: it upscales on the processor"),
+        ("570.1", "13.0", ""),
+    ],
+)
+def test_torch_is_judged_without_being_loaded(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    driver: str | None,
+    cuda: str | None,
+    reason: str,
+) -> None:
+    (tmp_path / "torch-2.13.0.dist-info").mkdir()
+    (tmp_path / "torch-2.13.0.dist-info/METADATA").write_text("Name: torch\nVersion: 2.13.0\n")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise RuntimeError('it was loaded')")
+    (tmp_path / "torch/version.py").write_text(f"cuda = {cuda!r}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    found = installed_torch(driver)
+    assert (found.version, found.cuda, found.reason) == ("2.13.0", cuda, reason)
+
+
 # --- The report and its cache -------------------------------------------------------------------
 
 
@@ -190,8 +306,8 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     seen: list[list[str]] = []
 
     async def counted(names: Sequence[str], limit: float) -> Any:
-        if names:
-            seen.append(list(names))
+        if tried := [name for name in names if name in ENCODERS]:
+            seen.append(tried)
         return await probe_encoders(names, limit)
 
     monkeypatch.setattr(report_module, "probe_encoders", counted)
@@ -211,7 +327,7 @@ async def test_the_next_server_reads_what_the_last_one_found(
     first = await encoders(tmp_path, **CPU).report()
     second = await encoders(tmp_path, **CPU).report()
     assert first == second
-    assert probes == [["libx264", "ffv1"]]
+    assert probes == [SOFTWARE]
 
 
 async def test_callers_that_come_together_share_one_probe(
@@ -256,7 +372,7 @@ async def test_the_encoders_are_tried_again_when_the_answer_may_have_changed(
         cache.write_text('{"format": 1, "report": {"versions"')
     again = await encoders(tmp_path, **CPU).report(refresh=change == "on demand")
     assert len(probes) == 2
-    assert again.covers(["libx264", "ffv1"])
+    assert again.covers(SOFTWARE)
     await encoders(tmp_path, **CPU).report()
     assert len(probes) == 2, "the new answer was not kept"
 
@@ -280,7 +396,7 @@ async def test_an_answer_that_can_pass_by_itself_is_not_kept_for_the_next_server
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hanging(names: Sequence[str], limit: float) -> Any:
-        found = await probe_encoders(["libx264", "ffv1"], limit)
+        found = await probe_encoders([n for n in names if n != "h264_nvenc"], limit)
         hang = EncoderResult(name="h264_nvenc", usable=False, reason="hangs", lasting=False)
         return type(found)(versions=found.versions, encoders=(hang, *found.encoders))
 
@@ -297,12 +413,12 @@ async def test_what_the_settings_rule_out_is_not_even_loaded(
     tmp_path: Path, probes: list[list[str]]
 ) -> None:
     forced = await encoders(tmp_path, force_cpu=True).report()
-    assert probes == [["libx264", "ffv1"]]
+    assert probes == [SOFTWARE]
     result = forced.find("h264_nvenc")
     assert result is not None
     assert result.reason == "not tried: the setting force_cpu is on"
     narrowed = await encoders(tmp_path, encoder_priority=["amf"]).report()
-    assert probes[1:] == [["h264_amf", "libx264", "ffv1"]]
+    assert probes[1:] == [["h264_amf", "hevc_amf", "av1_amf", *SOFTWARE]]
     result = narrowed.find("h264_qsv")
     assert result is not None
     assert result.reason == "not tried: the setting encoder_priority leaves out qsv"

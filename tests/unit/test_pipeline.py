@@ -255,7 +255,7 @@ async def test_failing_software_encoder_is_an_error(attempt: Attempt) -> None:
 
 
 async def test_attempt_that_avoids_hardware_says_why(tmp_path: Path) -> None:
-    attempt = Attempt(tmp_path, avoid_hardware=True)
+    attempt = Attempt(tmp_path, avoid_hardware="was in use when workers died")
     executor = FileExecutor()
     produced = await attempt.run(executor, FewEncoders("h264_nvenc", "libx264"))
     assert produced.outline.encoder["name"] == "libx264"

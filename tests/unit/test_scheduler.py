@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 from queue_support import FRAMES, FewEncoders, FileExecutor, Hold, make_job, settings, until
 
-from jupyter_export.errors import DiskFull, EncoderFailed, ExportError, IllegalMove, WorkerLost
+from jupyter_export.errors import (
+    DiskFull,
+    EncoderBusy,
+    EncoderFailed,
+    ExportError,
+    IllegalMove,
+    WorkerLost,
+)
 from jupyter_export.job import FINISHED, SegmentCounts
 from jupyter_export.queue.lock import SchedulerLock
 from jupyter_export.queue.service import Exports
@@ -404,6 +411,36 @@ async def test_failing_hardware_encoder_shows_on_the_finished_job(site: Site) ->
     assert (job["state"], job["attempt"], job["encoder"]["name"]) == ("completed", 1, "libx264")
     note = "h264_nvenc failed (The session was lost); went on in software (libx264)"
     assert job["notes"] == [note]
+
+
+async def test_busy_encoder_is_waited_for_however_often_and_the_finished_job_tells(
+    site: Site,
+) -> None:
+    executor, tries = FileExecutor(), 0
+
+    async def before(task: Task) -> None:
+        nonlocal tries
+        if task.name == "render" and task.params["index"] == 1:
+            tries += 1
+            if tries <= 6:
+                raise EncoderBusy("h264_nvenc cannot open another session: all in use.", "Wait.")
+
+    executor.before = before
+    encoders = FewEncoders("h264_nvenc", "libx264")
+    exports = await site.start(executor, encoders, max_attempts=2, max_lost_workers=2)
+    seen = []
+    exports.listeners.append(lambda message: seen.append(message.get("job")))
+    id = await submit(exports)
+    job = await ended(exports, id)
+    assert (job["state"], job["error"]) == ("completed", None)
+    assert job["encoder"]["name"] == "h264_nvenc"
+    assert job["attempt"] == 7
+    assert [note for note in job["notes"] if "all in use" in note] == [
+        "Waited for hardware: h264_nvenc cannot open another session: all in use."
+    ]
+    waiting = [j for j in seen if isinstance(j, dict) and j["state"] == "queued" and j["error"]]
+    assert waiting and all(j["error"]["type"] == "encoder-busy" for j in waiting)
+    assert encoders.suspected == [], "busy is not broken"
 
 
 async def test_bug_in_a_step_fails_the_job_and_the_log_has_the_traceback(

@@ -6,6 +6,7 @@ import { useEffect } from 'preact/hooks';
 
 import { Context, usePanel, type PanelContext } from './context';
 import { stateText } from './format';
+import { Hardware } from './hardware';
 import { english, type Host } from './host';
 import { IconButton } from './icons';
 import { JobRow } from './row';
@@ -121,6 +122,7 @@ function Panel(props: { trouble: Signal<string>; project: string }) {
         </div>
       )}
       <List entries={shown.value} />
+      <Hardware />
       <Announcer />
     </section>
   );

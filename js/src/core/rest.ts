@@ -1,5 +1,6 @@
 /** The routes as functions; what the server refuses becomes a typed error with its own words. */
 
+import type { HardwareReport } from './hardware';
 import type { Job, QueueState, Spec } from './types';
 import { Refusal, type Ask, type Reply, type Transport } from './transport';
 
@@ -68,6 +69,11 @@ export class Rest {
       this.noPictures = error.status === 404 && error.problem.type === 'about:blank';
       return null;
     }
+  }
+
+  /** What the server's machine can encode with; `refresh` tries everything again. */
+  hardware(refresh = false): Promise<HardwareReport> {
+    return this.json({ method: 'GET', path: `hardware${refresh ? '?refresh=true' : ''}` });
   }
 
   setQueue(action: 'pause' | 'resume' | 'drain'): Promise<{ state: QueueState }> {
