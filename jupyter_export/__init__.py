@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .errors import ExportError
-from .spec import ExportSpec, clip, framing
+from .spec import ExportSpec, clip, compare, concat, framing, source
 
 if TYPE_CHECKING:
     from .notebook.client import Client, JobHandle, connect
@@ -26,9 +26,12 @@ __all__ = [
     "JobHandle",
     "__version__",
     "clip",
+    "compare",
+    "concat",
     "connect",
     "framing",
     "panel",
+    "source",
 ]
 
 

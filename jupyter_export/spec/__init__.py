@@ -16,6 +16,7 @@ from .export import (
     json_schema,
     parse,
 )
+from .join import compare, concat, source
 
 __all__ = [
     "OUTPUT_SUFFIXES",
@@ -36,7 +37,10 @@ __all__ = [
     "Transition",
     "Upscale",
     "clip",
+    "compare",
+    "concat",
     "framing",
     "json_schema",
     "parse",
+    "source",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from .effects import CropKeyframe
 from .export import ExportSpec, parse
+from .join import Speed, plain, speed_ranges
 
 __all__ = ["clip", "framing"]
 
@@ -43,26 +44,41 @@ def framing(
     start: float = 0.0,
     end: float | None = None,
     *,
-    size: tuple[int, int],
-    keyframes: Sequence[CropKeyframe | dict[str, float]],
+    size: tuple[int, int] | None = None,
+    keyframes: Sequence[CropKeyframe | dict[str, float]] = (),
     output: str,
     interpolation: str = "spline",
+    ranges: Sequence[tuple[float, float | None]] = (),
+    speed: Speed = (),
+    rotate: float = 0.0,
     project: str | None = None,
     **encoding: Any,
 ) -> ExportSpec:
-    """Crop `path` along `keyframes` (in the time of the source) and scale to `size`.
+    """Turn `path` by `rotate` degrees clockwise, crop it along `keyframes`, scale to `size`.
 
-    Further keywords are the fields of `Encoding`.
+    Keyframes, `ranges` and `speed` are in the time of the source, the keyframes in pixels of the
+    turned picture. `ranges` are shown one after another, in place of `start` to `end`. `speed` is
+    one rate, or ``(start, end, rate)`` for each part with another one. Further keywords are the
+    fields of `Encoding`.
 
     Raises:
         SpecError: when a value is out of range.
     """
-    frames = [k.model_dump() if isinstance(k, CropKeyframe) else k for k in keyframes]
-    crop = {"type": "crop", "size": size, "keyframes": frames, "interpolation": interpolation}
+    effects: list[dict[str, Any]] = []
+    if rotate:
+        effects.append({"type": "rotate", "angle": rotate})
+    speeds = speed_ranges(speed)
+    frames = [plain(keyframe) for keyframe in keyframes]
+    if frames or size is not None:
+        crop = {"type": "crop", "keyframes": frames, "interpolation": interpolation}
+        effects.append(crop if size is None else {**crop, "size": size})
     return parse(
         {
             "kind": "framing",
-            "sources": [{"path": path, "start": start, "end": end, "effects": [crop]}],
+            "sources": [
+                {"path": path, "start": a, "end": b, "speed": speeds, "effects": effects}
+                for a, b in ranges or [(start, end)]
+            ],
             "output": output,
             "project": project,
             "encoding": encoding,

@@ -187,7 +187,7 @@ class _Previewed:
                 return self._made[1]
         self.readers.close()
         encoding = spec.encoding.model_copy(update={"smart": False})
-        plain = spec.model_copy(update={"encoding": encoding})
+        plain = spec.model_copy(update={"encoding": encoding, "output": "preview.mkv"})
         self._made = key, make_plan_of(params, plain, "libx264")
         return self._made[1]
 
