@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SpecError
-from ..spec import Compare, Encoding, ExportSpec
+from ..spec import Codec, Compare, Encoding, ExportSpec
 from .effects import effect
 from .effects.base import PLANAR_8BIT, Picture
 from .facts import Colour, SourceFacts
@@ -106,7 +106,8 @@ def shapes_of(
             )
         width //= 2
     format = pix_fmt or _own_pix_fmt(source, changed=changed)
-    if source.video.pix_fmt.startswith("yuvj") and format == "yuv420p" and pix_fmt:
+    full = source.video.pix_fmt.startswith("yuvj") and format == "yuv420p" and pix_fmt
+    if full and spec.encoding.codec is not Codec.AV1:
         format = "yuvj420p"  # the same samples; the name carries the full range
     between = format
     mixed = bool(spec.effects) or len(spec.sources) > 1
