@@ -106,7 +106,12 @@ class Convert:
         if (width, height) != inner or frame.format.name != target.pix_fmt or colours:
             size = {"w": str(inner[0]), "h": str(inner[1])}
             flags = {"flags": "bicubic+accurate_rnd+full_chroma_int"}
-            chain.append(("scale", size | flags | colours))
+            # Said in full: what swscale assumes of a frame with tags may differ from what it
+            # assumes of the result.
+            same = _matrix(self.video.colour, frame.height)
+            kept = {"in_color_matrix": same, "out_color_matrix": same}
+            rgb = frame.format.name.startswith(("rgb", "gbr", "bgr"))
+            chain.append(("scale", size | flags | (colours if rgb else kept | colours)))
             chain.append(("format", {"pix_fmts": target.pix_fmt}))
         if inner != (target.width, target.height):
             x, y = (target.width - inner[0]) // 4 * 2, (target.height - inner[1]) // 4 * 2
