@@ -15,10 +15,12 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.filter.context import FilterContext
 from numpy.typing import NDArray
 
 from .open import open_source
 from .recipe import AudioPart, AudioPiece, AudioRecipe
+from .stretch import Samples, stretched
 
 __all__ = ["PRE_ROLL", "sound"]
 
@@ -29,11 +31,8 @@ PRE_ROLL = Fraction(1, 2)
 _HOLE = "0.02"
 #: Samples of silence made at once.
 _BLOCK = 4096
-#: The slowest and the fastest that one atempo filter should do: beyond, FFmpeg skips samples.
-_SLOWEST, _FASTEST = Fraction(1, 2), Fraction(2)
-
-Samples = NDArray[np.float32]
-"""(channels, samples), full scale at ±1."""
+#: The fastest that one atempo filter should do: beyond, FFmpeg skips samples.
+_FASTEST = Fraction(2)
 
 
 def sound(recipe: AudioRecipe, sources: Sequence[Path | None]) -> Generator[AudioFrame, None, None]:
@@ -107,7 +106,10 @@ class _Track:
                 length = round(end * rate) - round(passed * rate)
                 passed = end
                 frames = _piece(container, part, piece, self.recipe)
-                blocks = (frame.to_ndarray() for frame in frames)
+                blocks: Iterator[NDArray[Any]] = (frame.to_ndarray() for frame in frames)
+                if piece.rate < 1:
+                    taken = round((piece.end - piece.start) * rate)
+                    blocks = stretched(blocks, piece.rate, rate, taken)
                 yield from _exactly(blocks, length, self._channels)
 
     @property
@@ -220,6 +222,15 @@ class _Graph:
         source = graph.add_abuffer(
             sample_rate=rate, format=format, layout=layout, time_base=Fraction(1, rate)
         )
+
+        def fit() -> FilterContext:
+            return graph.add(
+                "aformat",
+                sample_fmts="fltp",
+                sample_rates=str(recipe.sample_rate),
+                channel_layouts=recipe.layout,
+            )
+
         nodes = [
             source,
             graph.add(
@@ -231,14 +242,10 @@ class _Graph:
                 min_hard_comp=_HOLE,
                 first_pts="0",
             ),
-            graph.add(
-                "aformat",
-                sample_fmts="fltp",
-                sample_rates=str(recipe.sample_rate),
-                channel_layouts=recipe.layout,
-            ),
+            fit(),
             graph.add("atrim", start_pts="0", end_pts=str(length)),
             *(graph.add("atempo", tempo=f"{float(t):.12f}") for t in _tempos(piece.rate)),
+            fit(),  # atempo has interleaved samples alone
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()
@@ -258,12 +265,9 @@ class _Graph:
 
 
 def _tempos(rate: Fraction) -> Iterator[Fraction]:
-    """`rate` as a product of what one filter does well."""
+    """`rate` as a product of what one filter does well; nothing for what is slowed down."""
     while rate > _FASTEST:
         yield _FASTEST
         rate /= _FASTEST
-    while rate < _SLOWEST:
-        yield _SLOWEST
-        rate /= _SLOWEST
-    if rate != 1:
+    if rate > 1:
         yield rate

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 #: Raised whenever the renderer changes what it makes of an unchanged recipe.
-RENDERER = 2
+RENDERER = 3
 
 
 class _Recipe(BaseModel):

@@ -166,3 +166,32 @@ def test_what_plays_it_back_hears_every_clip_of_a_joined_file(folder: Path, tmp_
     done = export_here(concat(["fast.mp4", "mute.mp4", "fast.mp4"], "o.mp4"), folder, tmp_path)
     _, beeps = onsets_of(done.path)
     assert [int(b // 4) for b in beeps] == [0] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 3, 16])
+def test_sound_at_another_speed_stays_where_its_picture_is(rate: float, tmp_path: Path) -> None:
+    """In stereo, to the end: the middle of each beep against the time of its flash.
+
+    (Slowed ten times, the edges of a beep are as soft as its echoes are long.)
+    """
+    seconds = 10 if rate < 1 else 40
+    flash_and_beep(
+        tmp_path, "s.mkv", "-c:a", "flac", seconds=seconds, size="64x64",
+        sound="aformat=channel_layouts=stereo",
+    )  # fmt: skip
+    speed = [{"start": 0, "end": seconds, "rate": rate}]
+    spec = concat([], "o.mkv", audio="flac") | {
+        "kind": "framing",
+        "sources": [{"path": "s.mkv", "speed": speed}],
+    }
+    done = export_here(spec, tmp_path, tmp_path / "o")
+    sound, _ = samples(done.path)
+    assert len(sound) == pytest.approx(seconds / rate * 48000, abs=0.04 * 48000)
+    power = (sound[: len(sound) // 48 * 48].reshape(-1, 48) ** 2).sum(axis=1)
+    times = (np.arange(len(power)) + 0.5) / 1000
+    errors = []
+    for k in range(1, seconds - 1):
+        middle = (k + 0.1) / rate
+        near = np.abs(times - middle) < 0.4 / rate
+        errors.append((times[near] * power[near]).sum() / power[near].sum() - middle)
+    assert np.abs(errors).max() < LIMIT, errors
