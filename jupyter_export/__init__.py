@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .errors import ExportError
-from .spec import ExportSpec, clip, compare, concat, framing, source
+from .spec import ExportSpec, annotate, clip, compare, concat, framing, overlay, source
 
 if TYPE_CHECKING:
     from .notebook.client import Client, JobHandle, connect
     from .notebook.widget import ExportPanel, panel
+    from .tables import crop_path, highlights
 
 __all__ = [
     "Client",
@@ -25,19 +26,23 @@ __all__ = [
     "ExportSpec",
     "JobHandle",
     "__version__",
+    "annotate",
     "clip",
     "compare",
     "concat",
     "connect",
+    "crop_path",
     "framing",
+    "highlights",
+    "overlay",
     "panel",
     "source",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # The client brings in an HTTP library and the panel ipywidgets; neither the server nor a
-    # worker should pay for that.
+    # The client brings in an HTTP library, the panel ipywidgets and tables NumPy; neither the
+    # server nor a worker should pay for that.
     if name in {"Client", "JobHandle", "connect"}:
         from .notebook import client
 
@@ -46,6 +51,10 @@ def __getattr__(name: str) -> Any:
         from .notebook import widget
 
         return getattr(widget, name)
+    if name in {"crop_path", "highlights"}:
+        from . import tables
+
+        return getattr(tables, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

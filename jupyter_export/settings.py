@@ -38,7 +38,8 @@ class Settings(HasTraits):
     probe_timeout = Float(
         15.0,
         min=0.1,
-        help="Seconds until a trial encode counts as hanging; 4 at most where no GPU is in sight.",
+        help="Seconds until a trial encode counts as hanging; 4 where no GPU is in sight"
+        " and the cores are not kept busy.",
     ).tag(config=True)
 
     data_dir = Unicode(

@@ -50,10 +50,10 @@ test('the hardware is asked for only when somebody looks, and every no has its r
   await vi.waitFor(() => expect(lines()).toHaveLength(5));
   expect(lines()).toEqual([
     'libx264, libx265 can be used',
-    'h264_nvenc, hevc_nvenc no: no NVIDIA driver',
-    'h264_qsv no: <b>odd</b>',
-    'nvdec no: no NVIDIA driver',
-    'torch no: not installed'
+    'h264_nvenc, hevc_nvenc not usable: no NVIDIA driver',
+    'h264_qsv not usable: <b>odd</b>',
+    'nvdec not usable: no NVIDIA driver',
+    'torch not usable: not installed'
   ]);
   expect(server.asked.map(ask => ask.path)).toEqual(['hardware']);
 });

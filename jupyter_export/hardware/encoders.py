@@ -26,7 +26,8 @@ nearest in PSNR over real footage, or what the makers give as the equal of it.
 - FFV1: version 3 with checksums; every frame a keyframe; the number of slices is pinned because
   it is part of the stream.
 
-Byte identity is promised for software encoders only, hence their fixed number of threads.
+Byte identity is promised for software encoders only, hence their fixed number of threads. The
+assembly of x265 and SVT-AV1 gives what their C code gives, which a test checks.
 """
 
 from __future__ import annotations

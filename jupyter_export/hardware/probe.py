@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from .child import Child, describe_exit, python_command, scrubbed_environment
-from .encoders import ENCODERS, Family, encoder
+from .encoders import ENCODERS, encoder
 from .trials import NVDEC, TORCH
 
 __all__ = ["EncoderResult", "ProbeResult", "probe_encoders"]
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 KILL_SECONDS = 1.0
 START_SECONDS = 15.0
 """The least that a child gets until it has loaded FFmpeg, before any driver can be at fault."""
+SOFTWARE_SECONDS = 60.0
 TORCH_SECONDS = 30.0
 """The least that torch gets: loading it and a first CUDA context can take this long."""
 
@@ -104,6 +105,9 @@ async def _probe_group(
     """Try `names`, whose driver is one and the same, in as many children as it takes."""
     if TORCH in names:
         limit = max(limit, TORCH_SECONDS)
+    elif all(name in ENCODERS and not ENCODERS[name].hardware for name in names):
+        # No driver can hang here; what is late has been kept waiting by other programs.
+        limit = max(limit, SOFTWARE_SECONDS)
     results: list[EncoderResult] = []
     started = False
     while not started or len(results) < len(names):
@@ -115,8 +119,7 @@ async def _probe_group(
             continue
         logger.warning("encoder=%s action=probe usable=no reason=%r", failure.name, failure.reason)
         results.append(failure)
-        entry = ENCODERS.get(failure.name)
-        if not failure.lasting and entry is not None and entry.family is not Family.SOFTWARE:
+        if not failure.lasting and failure.name in ENCODERS and ENCODERS[failure.name].hardware:
             results += [replace(failure, name=name) for name in names[len(results) :]]
     return results
 

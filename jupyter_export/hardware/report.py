@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 QUIET_SECONDS = 4.0
-"""What a trial gets where there is no GPU that could keep a driver busy while it starts."""
+"""What a trial gets where there is no GPU that could keep a driver busy while it starts; more
+where other programs keep the cores busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ async def make_report(names: Sequence[str], limit: float) -> HardwareReport:
         wanted.append(NVDEC)
     if names and not torch.reason:
         wanted.append(TORCH)
-    probed = await probe_encoders(wanted, limit if gpus else min(limit, QUIET_SECONDS))
+    probed = await probe_encoders(wanted, limit if gpus else min(limit, _quiet_limit()))
     models = [gpu.name for gpu in gpus if gpu.vendor == "NVIDIA"]
     results = {
         result.name: replace(result, reason=with_models(result.reason, models))
@@ -155,6 +156,11 @@ async def make_report(names: Sequence[str], limit: float) -> HardwareReport:
         torch=torch,
         probed_at=datetime.now(UTC).replace(microsecond=0),
     )
+
+
+def _quiet_limit() -> float:
+    crowd = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
+    return QUIET_SECONDS * max(1.0, crowd)
 
 
 def load(path: Path) -> HardwareReport | None:

@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 
 from .effects import effect
 from .effects.base import Step
+from .effects.drawing import joined
 from .encode import encode_segment
 from .facts import Colour
 from .graph import Convert, upright
@@ -95,7 +96,7 @@ def _strand(
 ) -> Iterator[VideoFrame]:
     """Every frame that `strand` shows, upright, through its steps, in the strand's shape."""
     video = strand.video
-    steps = [make_step(step) for step in strand.steps]
+    steps = joined([make_step(step) for step in strand.steps])
     straighten = upright(video, strand.steps[0].picture.pix_fmt) if steps else None
     finish = Convert(video, strand.picture, turn=not steps, colour=colour)
     last: VideoFrame | None = None
@@ -133,7 +134,7 @@ def _shown(frames: Iterator[VideoFrame], strand: StrandRecipe) -> Iterator[tuple
 
 def _finished(frames: Iterator[VideoFrame], recipe: SegmentRecipe) -> Iterator[VideoFrame]:
     """Through the effects of the spec, in the encoder's format."""
-    steps = [make_step(step) for step in recipe.effects]
+    steps = joined([make_step(step) for step in recipe.effects])
     finish = None
     if recipe.canvas != recipe.picture:
         # The strands have been brought to the output's colours already.

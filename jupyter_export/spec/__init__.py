@@ -1,6 +1,7 @@
 """What a user asks for, as pydantic models: the spec of an export and everything in it."""
 
-from .build import clip, framing
+from .annotation import Annotation, Arrow, Box, FrameNumber, Text, Timecode
+from .build import annotate, clip, framing, overlay
 from .containers import OUTPUT_SUFFIXES, Animation, Container
 from .effects import Crop, CropKeyframe, Effect, Rotate, Upscale
 from .export import (
@@ -16,11 +17,15 @@ from .export import (
     json_schema,
     parse,
 )
+from .highlight import Highlight, HighlightKeyframe
 from .join import compare, concat, source
 
 __all__ = [
     "OUTPUT_SUFFIXES",
     "Animation",
+    "Annotation",
+    "Arrow",
+    "Box",
     "Codec",
     "Compare",
     "Container",
@@ -29,18 +34,25 @@ __all__ = [
     "Effect",
     "Encoding",
     "ExportSpec",
+    "FrameNumber",
+    "Highlight",
+    "HighlightKeyframe",
     "Kind",
     "Quality",
     "Rotate",
     "Source",
     "SpeedRange",
+    "Text",
+    "Timecode",
     "Transition",
     "Upscale",
+    "annotate",
     "clip",
     "compare",
     "concat",
     "framing",
     "json_schema",
+    "overlay",
     "parse",
     "source",
 ]

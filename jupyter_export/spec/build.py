@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import SpecError
 from .effects import CropKeyframe
 from .export import ExportSpec, parse
-from .join import Speed, plain, speed_ranges
+from .join import Speed, speed_ranges
+from .values import Model
 
-__all__ = ["clip", "framing"]
+__all__ = ["annotate", "clip", "framing", "overlay"]
 
 
 def clip(
@@ -45,7 +47,7 @@ def framing(
     end: float | None = None,
     *,
     size: tuple[int, int] | None = None,
-    keyframes: Sequence[CropKeyframe | dict[str, float]] = (),
+    keyframes: Sequence[CropKeyframe | dict[str, float]] | Any = (),
     output: str,
     interpolation: str = "spline",
     ranges: Sequence[tuple[float, float | None]] = (),
@@ -58,8 +60,12 @@ def framing(
 
     Keyframes, `ranges` and `speed` are in the time of the source, the keyframes in pixels of the
     turned picture. `ranges` are shown one after another, in place of `start` to `end`. `speed` is
-    one rate, or ``(start, end, rate)`` for each part with another one. Further keywords are the
-    fields of `Encoding`.
+    one rate, or ``(start, end, rate)`` for each part with another one.
+
+    `keyframes` may also be a table with time, x, y, width and height: see
+    `jupyter_export.tables.crop_path`, which also smooths, and reads tables that count frames.
+
+    Further keywords are the fields of `Encoding`.
 
     Raises:
         SpecError: when a value is out of range.
@@ -67,8 +73,14 @@ def framing(
     effects: list[dict[str, Any]] = []
     if rotate:
         effects.append({"type": "rotate", "angle": rotate})
+    if not _are_models(keyframes):
+        if size is None:
+            raise SpecError("A crop from a table needs a size.", "Give size.", field="size")
+        from ..tables import crop_path
+
+        keyframes = crop_path(keyframes, size)
+    frames = _plain(keyframes)
     speeds = speed_ranges(speed)
-    frames = [plain(keyframe) for keyframe in keyframes]
     if frames or size is not None:
         crop = {"type": "crop", "keyframes": frames, "interpolation": interpolation}
         effects.append(crop if size is None else {**crop, "size": size})
@@ -84,3 +96,95 @@ def framing(
             "encoding": encoding,
         }
     )
+
+
+def overlay(
+    path: str,
+    start: float = 0.0,
+    end: float | None = None,
+    *,
+    highlights: Sequence[Model | dict[str, Any]] | Any,
+    output: str,
+    project: str | None = None,
+    **encoding: Any,
+) -> ExportSpec:
+    """Highlight regions of `path`, in the time of the source.
+
+    `highlights` are `Highlight` objects or dicts with their fields, or a table with the columns
+    time, x, y, width, height and perhaps id: see `jupyter_export.tables.highlights`, which also
+    takes shape, colour and smoothing, and reads tables that count frames.
+
+    Further keywords are the fields of `Encoding`.
+
+    Raises:
+        SpecError: when a value is out of range.
+    """
+    if not _are_models(highlights) or any(_is_row(item) for item in highlights):
+        from ..tables import highlights as from_table
+
+        highlights = from_table(highlights)
+    effects = _typed(highlights, "highlight")
+    return _with_effects("overlay", path, start, end, effects, output, project, encoding)
+
+
+def annotate(
+    path: str,
+    start: float = 0.0,
+    end: float | None = None,
+    *,
+    annotations: Sequence[Model | dict[str, Any]],
+    output: str,
+    project: str | None = None,
+    **encoding: Any,
+) -> ExportSpec:
+    """Draw texts, boxes, arrows and running times over `path`, in the time of the source.
+
+    `annotations` are `Text`, `Box`, `Arrow`, `Timecode` or `FrameNumber` objects, or dicts with
+    their `kind` and fields. Further keywords are the fields of `Encoding`.
+
+    Raises:
+        SpecError: when a value is out of range.
+    """
+    effects = _typed(annotations, "annotation")
+    return _with_effects("annotate", path, start, end, effects, output, project, encoding)
+
+
+def _with_effects(
+    kind: str,
+    path: str,
+    start: float,
+    end: float | None,
+    effects: list[dict[str, Any]],
+    output: str,
+    project: str | None,
+    encoding: dict[str, Any],
+) -> ExportSpec:
+    return parse(
+        {
+            "kind": kind,
+            "sources": [{"path": path, "start": start, "end": end, "effects": effects}],
+            "output": output,
+            "project": project,
+            "encoding": encoding,
+        }
+    )
+
+
+def _are_models(values: Any) -> bool:
+    """Whether it is what a spec is made of; everything else is a table."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        return False
+    return all(isinstance(value, (Model, dict)) for value in values)
+
+
+def _is_row(value: Any) -> bool:
+    """Whether it is a row of a table rather than a highlight."""
+    return isinstance(value, dict) and "keyframes" not in value and "x" in value
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    return [v.model_dump() if isinstance(v, Model) else v for v in values]
+
+
+def _typed(values: Sequence[Any], type: str) -> list[Any]:
+    return [{"type": type, **value} for value in _plain(values)]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from .annotation import Annotation
+from .highlight import Highlight
 from .values import (
     MAX_KEYFRAMES,
     Extent,
@@ -104,7 +106,7 @@ def _plugins() -> tuple[type[Model], ...]:
     return tuple(models)
 
 
-EFFECTS: tuple[Any, ...] = (Crop, Rotate, Upscale, *_plugins())
+EFFECTS: tuple[Any, ...] = (Crop, Rotate, Upscale, Highlight, Annotation, *_plugins())
 """The model of every effect on a picture."""
 
 if TYPE_CHECKING:

@@ -102,7 +102,7 @@ class Source(Model):
     start: Seconds = 0.0
     end: Seconds | None = Field(default=None, description="None is the end of the file")
     speed: Annotated[tuple[SpeedRange, ...], Field(max_length=1000)] = ()
-    effects: Annotated[tuple[Effect, ...], Field(max_length=100)] = ()
+    effects: Annotated[tuple[Effect, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

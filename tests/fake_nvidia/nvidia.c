@@ -11,6 +11,7 @@
  *   none       exists: a GPU without NVENC, such as an H200
  *   full       exists: the GPU's memory is full
  *   refuse     exists: settings are refused
+ *   hang       exists: the driver does not come back
  *
  * Names, numbers and the order of fields are those of the Video Codec SDK 13 (nvEncodeAPI.h). */
 #define _GNU_SOURCE
@@ -47,7 +48,11 @@ static long number(const char *name, long otherwise)
 
 enum { OUT_OF_MEMORY = 2, NO_DEVICE = 100 };
 
-int cuInit(unsigned flags) { return is_there("gone") ? NO_DEVICE : 0; }
+int cuInit(unsigned flags)
+{
+    while (is_there("hang")) sleep(1);
+    return is_there("gone") ? NO_DEVICE : 0;
+}
 int cuDeviceGetCount(int *count) { *count = 1; return 0; }
 int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetName(char *name, int size, int device) { snprintf(name, size, "Stand-in"); return 0; }

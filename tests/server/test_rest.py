@@ -368,8 +368,8 @@ def test_hardware_tells_why_each_encoder_can_or_cannot_be_used(server: RunningSe
     report = server.http.get("hardware").json()
     usable = {e["name"]: e for e in report["encoders"]}
     assert usable["libx264"]["usable"] is True
-    for encoder in report["encoders"]:
-        assert encoder["usable"] or encoder["reason"], encoder
+    for tried in (*report["encoders"], report["nvdec"], report["torch"]):
+        assert tried["usable"] or tried["reason"], tried
 
 
 def test_metrics_count_exports(server: RunningServer) -> None:

@@ -76,6 +76,23 @@ def test_software_settings_are_all_understood_and_give_the_same_bytes_each_time(
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters", "plain"),
+    [
+        ("libx264", "x264-params", "asm=0"),
+        ("libx265", "x265-params", "asm=none"),
+        ("libsvtav1", "svtav1-params", "asm=c"),
+    ],
+)
+def test_a_processor_with_other_instructions_gives_the_same_bytes(
+    name: str, parameters: str, plain: str
+) -> None:
+    settings = options(name, Quality.FAST)
+    with_all, _, _ = encode(settings)
+    settings.options[parameters] += f":{plain}"
+    assert encode(settings)[0] == with_all
+
+
+@pytest.mark.parametrize(
     ("name", "option"),
     [
         pytest.param(name, option, id=f"{name}-{option}")

@@ -393,10 +393,12 @@ async def test_last_try_after_lost_workers_avoids_the_hardware_encoder(site: Sit
 
     executor = FileExecutor()
     executor.before = hook
-    exports = await site.start(executor, FewEncoders("h264_nvenc", "libx264"))
+    encoders = FewEncoders("h264_nvenc", "libx264")
+    exports = await site.start(executor, encoders)
     job = await ended(exports, await submit(exports))
     assert (job["state"], job["attempt"], job["encoder"]["name"]) == ("completed", 3, "libx264")
     assert "h264_nvenc" in job["notes"][0]
+    assert encoders.suspected == ["h264_nvenc"] * 2, "its driver may be what killed them"
 
 
 async def test_failing_hardware_encoder_shows_on_the_finished_job(site: Site) -> None:
@@ -406,9 +408,11 @@ async def test_failing_hardware_encoder_shows_on_the_finished_job(site: Site) ->
 
     executor = FileExecutor()
     executor.halfway = hook
-    exports = await site.start(executor, FewEncoders("h264_nvenc", "libx264"))
+    encoders = FewEncoders("h264_nvenc", "libx264")
+    exports = await site.start(executor, encoders)
     job = await ended(exports, await submit(exports))
     assert (job["state"], job["attempt"], job["encoder"]["name"]) == ("completed", 1, "libx264")
+    assert encoders.suspected == ["h264_nvenc"], "the next job is to know better"
     note = "h264_nvenc failed (The session was lost); went on in software (libx264)"
     assert job["notes"] == [note]
 

@@ -69,7 +69,7 @@ export function Hardware() {
               <li key={line.names.join()} data-usable={line.usable} title={line.detail}>
                 <b>{line.names.join(', ')}</b>{' '}
                 <span>
-                  {line.usable ? trans.__('can be used') : trans.__('no: %1', line.reason)}
+                  {line.usable ? trans.__('can be used') : trans.__('not usable: %1', line.reason)}
                 </span>
               </li>
             ))}

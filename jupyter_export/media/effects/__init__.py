@@ -14,7 +14,13 @@ from .base import Effect
 __all__ = ["effect", "effects"]
 
 #: Module of each built-in effect, which holds an instance named EFFECT; loaded when it is used.
-_BUILT_IN = {"crop": ".crop", "rotate": ".rotate", "upscale": ".upscale"}
+_BUILT_IN = {
+    "annotation": ".annotation",
+    "crop": ".crop",
+    "highlight": ".highlight",
+    "rotate": ".rotate",
+    "upscale": ".upscale",
+}
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,9 @@
 
 An effect is one small file with a subclass of `Effect`. The planner asks it what a spec means
 for a range (`resolve`), the worker asks it for the `Step` that does it (`make`). Packages add
-their own by an entry point of the group ``jupyter_export.effects`` that names an instance.
+their own by an entry point of the group ``jupyter_export.effects`` that names an instance. Steps
+that draw into the picture are best a `jupyter_export.media.effects.drawing.Drawing`: neighbours
+share one copy of the frame.
 """
 
 from __future__ import annotations
