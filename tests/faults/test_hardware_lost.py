@@ -7,6 +7,7 @@ it are real. What it encodes has no loss, so a wrong frame would show.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def server(nvidia: Nvidia, own_server: Callable[..., RunningServer]) -> RunningS
         **{
             "ExportApp.segment_seconds": 1,
             "ExportApp.max_concurrent_exports": 5,
-            "ExportApp.retry_base_seconds": 0.2,
+            "ExportApp.retry_base_seconds": 1,
             # Other tests may keep all cores busy.
             "ExportApp.worker_scheduling": "normal",
         }
@@ -71,7 +72,7 @@ def check(server: RunningServer, job: dict[str, Any], encoder: str) -> None:
 def test_who_finds_all_sessions_in_use_waits_says_so_and_completes(
     server: RunningServer, nvidia: Nvidia
 ) -> None:
-    nvidia.set("limit", 4)
+    nvidia.set("limit", 3)
     seen: dict[str, Any] = {}
 
     def busy() -> bool:
@@ -80,10 +81,15 @@ def test_who_finds_all_sessions_in_use_waits_says_so_and_completes(
                 seen.update(job)
         return bool(seen)
 
-    with nvidia.stranger():
-        # Three places are left, so the fourth encode at once finds none.
-        jobs = [server.submit(spec(number))["id"] for number in range(5)]
-        eventually(busy)
+    with nvidia.stranger(sessions=2):
+        # One place is left, so the fourth encode at once finds none.
+        jobs = []
+        for number in range(5):
+            # A file of its own for each: no segment is found in the cache.
+            shutil.copyfile(server.root / "small.mp4", server.root / f"{number}.mp4")
+            sources = [{"path": f"{number}.mp4"}]
+            jobs.append(server.submit({**spec(number), "sources": sources})["id"])
+        eventually(busy, seconds=90, why=server.log.read_text)
         done = [server.until(id, "completed", "failed") for id in jobs]
     assert nvidia.refused
     assert seen["error"]["type"] == "encoder-busy"
@@ -103,7 +109,7 @@ def test_waiting_for_a_busy_gpu_never_becomes_a_failure(
     nvidia.set("full")
     id = server.submit(spec())["id"]
     # More tries than a job has for failures.
-    eventually(lambda: server.job(id)["attempt"] > 3)
+    eventually(lambda: server.job(id)["attempt"] > 3, seconds=90)
     waiting = server.until(id, "queued")
     assert "the GPU's memory is full" in waiting["error"]["detail"]
     nvidia.clear("full")
