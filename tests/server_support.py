@@ -149,11 +149,11 @@ def eventually(
 
 
 def clip(source: str, output: str, **changes: Any) -> dict[str, Any]:
-    """The spec of a short and fast export of `source`."""
+    """The spec of a short and fast export of `source`, which is rendered."""
     spec: dict[str, Any] = {
         "kind": "clip",
         "sources": [{"path": source, "start": 0.0, "end": 1.0}],
         "output": output,
-        "encoding": {"quality": "fast"},
+        "encoding": {"quality": "fast", "smart": False},
     }
     return spec | changes

@@ -110,7 +110,7 @@ class Exported:
     path: Path
     plan: dict[str, Any]
     rendered: list[bool]
-    """Per segment, whether it was rendered (not found in the cache)."""
+    """Per segment that is not copied, whether it was rendered (not found in the cache)."""
     result: dict[str, Any]
 
 
@@ -136,7 +136,7 @@ def export_here(
         },
         context,
     )
-    indices = list(range(len(plan["segments"])))
+    indices = [i for i, s in enumerate(plan["segments"]) if s["kind"] == "render"]
     rendered = {}
     for index in order(indices) if order else indices:
         done = TASKS["render"]({"plan": plan["plan"], "index": index, "cache": cache}, context)
@@ -145,17 +145,18 @@ def export_here(
         TASKS["audio"]({"plan": plan["plan"], "cache": cache}, context)
     path = folder / spec["output"]
     result = TASKS["assemble"]({"plan": plan["plan"], "cache": cache, "part": str(path)}, context)
-    return Exported(path, plan, [rendered[i] for i in indices], result)
+    return Exported(path, plan, [rendered[i] for i in sorted(rendered)], result)
 
 
 def clip_spec(
     path: str, output: str, start: float = 0.0, end: float | None = None, **encoding: Any
 ):
+    """A clip that is rendered, unless `encoding` has ``smart=True``."""
     return {
         "kind": "clip",
         "sources": [{"path": path, "start": start, "end": end}],
         "output": output,
-        "encoding": encoding,
+        "encoding": {"smart": False, **encoding},
     }
 
 

@@ -78,4 +78,8 @@ export class FakeServer implements Transport {
   fileUrl(path: string): string {
     return `/files/${path}`;
   }
+
+  filmUrl(id: string): string {
+    return `/jobs/${id}/file`;
+  }
 }

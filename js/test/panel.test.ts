@@ -51,7 +51,7 @@ test('a waiting row tells its place and the reason, also when only the line move
   await vi.waitFor(() => expect(row('b')?.textContent).toContain('Place 2'));
   server.say({ type: 'event', seq: 2, event: 'started', job: job('a') });
   server.say({ type: 'positions', positions: { b: [1, '1 before it'] } });
-  await vi.waitFor(() => expect(row('b').textContent).toContain('Place 1 in the queue · 1 before it'));
+  await vi.waitFor(() => expect(row('b').textContent).toContain('Place 1 in the queue · waits for 1 before it'));
 });
 
 test('a refused action tells the server’s reason and advice', async () => {

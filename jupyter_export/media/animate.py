@@ -94,9 +94,8 @@ class _Graph:
     """A chain of filters from segments' frames, through RGB, with other inputs at its end."""
 
     def __init__(self, plan: Plan, last: _Filter | None, *others: VideoFrame) -> None:
-        first = plan.segments[0].recipe
         picture = plan.picture
-        lines = first.strands[0].video.upright_height
+        lines = plan.sources[plan.segments[0].sources[0]].video.upright_height
         graph = av.filter.Graph()
         source = graph.add_buffer(
             width=picture.width,
@@ -106,7 +105,7 @@ class _Graph:
         )
         nodes = [
             source,
-            graph.add("scale", **rgb_arguments(first.colour, lines)),
+            graph.add("scale", **rgb_arguments(plan.colour, lines)),
             graph.add("format", pix_fmts="bgra"),
             *([graph.add(last[0], **last[1])] if last else []),
             graph.add("buffersink"),

@@ -15,15 +15,19 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import DiskFull, InternalError
 from ..spec import OUTPUT_SUFFIXES
 from .audio import SHIFT, add_track, copied_packets
 from .cache import SegmentCache, file_sha256
+from .copied import as_avc1, source_packets
+from .h264 import avcc
+from .nal import parameters
 from .open import open_segment, open_source, writing
 from .plan import Plan, Segment
+from .recipe import CopyRecipe
 
 __all__ = ["Assembled", "assemble", "settled"]
 
@@ -70,20 +74,21 @@ def assemble(
             options={"fflags": "+bitexact", **_MOOV_FIRST.get(format, {})},
         )
         stack.enter_context(_closing(container))
-        first = stack.enter_context(open_segment(cache.path(plan.segments[0].id)))
-        template = first.streams.video[0]
+        template = _template(plan, cache, stack)
         video = container.add_stream_from_template(template, opaque=True)
-        parameters = template.codec_context.extradata
+        own = template.codec_context.extradata
+        if plan.parameter_sets:
+            video.codec_context.extradata = _all_sets(plan, template)
         video.time_base = plan.time_base
         if tag := _TAGS.get((template.codec_context.name, format)):
             video.codec_context.codec_tag = tag
         # FFV1 keeps no colour tags of its own: the container must.
-        colour = plan.segments[0].recipe.colour
+        colour = plan.colour
         video.codec_context.color_range = colour.range
         video.codec_context.colorspace = colour.space
         video.codec_context.color_primaries = colour.primaries
         video.codec_context.color_trc = colour.transfer
-        tracks = [_video(plan, cache, order, video, parameters)]
+        tracks = [_video(plan, cache, order, video, own)]
         if plan.audio is not None:
             tracks += _audio(plan, cache, container, stack)
         _name_chapters(container, plan)
@@ -124,6 +129,12 @@ class _Order:
         self.scales: list[Fraction] = []
         delay = 0
         for segment in plan.segments:
+            if isinstance(segment.recipe, CopyRecipe):
+                self.shown += [p + segment.start for p in segment.recipe.stamps.values()]
+                self.offsets.append(segment.start)
+                self.scales.append(Fraction(1))
+                delay = max(delay, segment.recipe.delay)
+                continue
             stamps, scale = _stamps(cache, segment)
             offset = segment.start - stamps[0]
             ranked = sorted(stamps)
@@ -159,28 +170,66 @@ def _stamps(cache: SegmentCache, segment: Segment) -> tuple[list[int], Fraction]
     return stamps, scale
 
 
+def _template(plan: Plan, cache: SegmentCache, stack: contextlib.ExitStack) -> VideoStream:
+    """A track like the output's: of a rendered segment if there is one, else of a source."""
+    for segment in plan.segments:
+        if segment.kind == "render":
+            return stack.enter_context(open_segment(cache.path(segment.id))).streams.video[0]
+    source = plan.sources[plan.segments[0].sources[0]]
+    stream = stack.enter_context(open_source(Path(source.path))).streams[source.video.index]
+    assert isinstance(stream, VideoStream)
+    return stream
+
+
+def _all_sets(plan: Plan, template: VideoStream) -> bytes:
+    """The header of a track in which copied packets and rendered ones are together."""
+    sets = [bytes.fromhex(u) for u in plan.parameter_sets]
+    if plan.encoder is not None:
+        sets += parameters(template.codec_context.extradata or b"", hevc=False).sets
+    return avcc(sets)
+
+
 def _video(
-    plan: Plan, cache: SegmentCache, order: _Order, target: VideoStream, parameters: bytes | None
+    plan: Plan, cache: SegmentCache, order: _Order, target: VideoStream, own: bytes | None
 ) -> Iterator[_Timed]:
     k = 0
-    for i, segment in enumerate(plan.segments):
-        with open_segment(cache.path(segment.id)) as container:
-            stream = container.streams.video[0]
-            if stream.codec_context.extradata != parameters:
-                raise InternalError(
-                    f"Segment {segment.id} has other parameter sets than the first one.",
-                    "Retry with encoder: libx264.",
-                )
-            for packet in container.demux(stream):
-                if packet.pts is None:
-                    continue
-                packet.pts = round(packet.pts * order.scales[i]) + order.offsets[i]
-                packet.dts = order.decode_time(k)
-                packet.duration = order.duration(packet.pts)
-                packet.time_base = plan.time_base
-                packet.stream = target
+    with contextlib.ExitStack() as stack:
+        sources: dict[int, InputContainer] = {}
+        for i, segment in enumerate(plan.segments):
+            if isinstance(segment.recipe, CopyRecipe):
+                index = segment.sources[0]
+                path = Path(plan.sources[index].path)
+                if index not in sources:
+                    sources[index] = stack.enter_context(open_source(path))
+                packets = source_packets(sources[index], path, segment.recipe)
+            else:
+                packets = _rendered(cache, segment, order.scales[i], own)
+            for packet, stamp in packets:
+                made = packet
+                if plan.parameter_sets and segment.kind == "render":
+                    made = as_avc1(packet, 0)
+                made.pts = stamp + order.offsets[i]
+                made.dts = order.decode_time(k)
+                made.duration = order.duration(made.pts)
+                made.time_base = plan.time_base
+                made.stream = target
                 k += 1
-                yield packet.dts * plan.time_base, 0, packet
+                yield made.dts * plan.time_base, 0, made
+
+
+def _rendered(
+    cache: SegmentCache, segment: Segment, scale: Fraction, own: bytes | None
+) -> Iterator[tuple[av.Packet[VideoStream], int]]:
+    with open_segment(cache.path(segment.id)) as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.extradata != own:
+            raise InternalError(
+                f"Segment {segment.id} has other parameter sets than the first one.",
+                "Retry with encoder: libx264.",
+            )
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                yield packet, round(packet.pts * scale)
 
 
 def _audio(
@@ -268,7 +317,10 @@ def _closing(container: OutputContainer) -> Iterator[None]:
 
 
 def _check_space(plan: Plan, cache: SegmentCache, part: Path) -> None:
-    needed = sum(cache.path(s.id).stat().st_size for s in plan.segments)
+    needed = sum(
+        s.recipe.bytes if isinstance(s.recipe, CopyRecipe) else cache.path(s.id).stat().st_size
+        for s in plan.segments
+    )
     free = shutil.disk_usage(part.parent).free
     if needed > free:
         raise DiskFull(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import PurePosixPath
@@ -12,13 +12,15 @@ from pydantic import BaseModel, ConfigDict
 
 from ..spec import Compare, Effect, ExportSpec
 from .animation import animated_picture, animated_rate, animation_recipe, check_length
+from .bitstream import Bitstream
 from .chapters import Chapter, chapters_of
 from .cut import cut
 from .effects import effect
 from .effects.base import Picture
-from .facts import SourceFacts
+from .facts import Colour, SourceFacts
 from .recipe import (
     AnimationRecipe,
+    CopyRecipe,
     EncoderRecipe,
     MixRecipe,
     SegmentRecipe,
@@ -27,6 +29,7 @@ from .recipe import (
     versions,
 )
 from .shapes import Shapes, checked, shapes_of, steps_of, upright_picture
+from .smart import Copying, Streams, decide
 from .sound import AudioPlan, plan_audio
 from .stamps import Stamps
 from .timeline import Clip, Part, Taken, clip_of, output_rate, parts_of
@@ -48,14 +51,15 @@ class Segment(_Plan):
     """One piece of the output timeline."""
 
     id: str
-    """The digest of its recipe: the name of its file."""
-    kind: Literal["render"]
+    """The digest of its recipe; of what is rendered, the name of its file."""
+    kind: Literal["copy", "render"]
+    """What is copied needs no work before everything is put together."""
     frames: int
     start: int
     """Where it begins in the output, in the plan's time base."""
     sources: tuple[int, ...]
     """For each strand of the recipe its file in the plan's sources."""
-    recipe: SegmentRecipe
+    recipe: SegmentRecipe | CopyRecipe
 
 
 class Plan(_Plan):
@@ -76,6 +80,11 @@ class Plan(_Plan):
     picture: Picture
     animation: AnimationRecipe | None = None
     """How the segments become a moving picture; None where they stay as they are."""
+    colour: Colour
+    parameter_sets: tuple[str, ...]
+    """Those of H.264 that copied packets refer to, in hexadecimal digits."""
+    encoder: str | None
+    """The name of what renders; None where everything is copied."""
     notes: tuple[str, ...] = ()
 
 
@@ -85,12 +94,13 @@ def make_plan(
     taken: Sequence[Taken],
     encoder: EncoderSettings,
     *,
+    streams: Streams | None = None,
     segment_seconds: float = 8.0,
 ) -> Plan:
     """The plan of an export.
 
     `taken` are the spec's sources, and after them what it compares with; their files are
-    `sources`.
+    `sources`. Only with `streams` packets are copied.
 
     Raises:
         SpecError: an effect or a transition cannot be done.
@@ -107,13 +117,17 @@ def make_plan(
         t.field: checked(t.spec.effects, upright[t.field], f"{t.field}.effects") for t in taken
     }
     leading = clips[0].taken
-    shapes = shapes_of(
-        spec,
-        leading.facts,
-        after[leading.field],
-        encoder.pix_fmt,
-        changed=bool(spec.effects) or any(t.spec.effects for t in taken),
-    )
+
+    def shapes_for(encoder: EncoderSettings) -> Shapes:
+        return shapes_of(
+            spec,
+            leading.facts,
+            after[leading.field],
+            encoder.pix_fmt,
+            changed=bool(spec.effects) or any(t.spec.effects for t in taken),
+        )
+
+    shapes = shapes_for(encoder)
     checked(spec.effects, shapes.canvas, "effects")
     if limits is not None:
         smaller = animated_picture(shapes.canvas, spec.encoding, limits)
@@ -129,6 +143,10 @@ def make_plan(
     else:
         parts = parts_of(clips, spec.transition, rate)
     base = 1 / rate if rate else leading.facts.video.time_base
+    joined = shapes if streams is None else shapes_for(streams.joins)
+    copying = decide(spec, parts, rate, joined, after, encoder, streams)
+    if copying.streams:
+        shapes, encoder = joined, copying.encoder
     recipe_encoder = EncoderRecipe(
         name=encoder.name,
         options=encoder.options,
@@ -139,9 +157,7 @@ def make_plan(
     )
     planner = _Planner(spec, shapes, upright, recipe_encoder, rate, base)
     seconds = min([segment_seconds, *(effect(e.type).segment_seconds for e in _effects(spec))])
-    segments = tuple(
-        planner.segment(part, i, j) for part in parts for i, j in cut(part, seconds, rate)
-    )
+    segments = tuple(_segments(planner, copying, seconds, rate))
     total = sum(part.count for part in parts)
     if limits is not None and rate is not None:
         check_length(spec, total / rate, limits)
@@ -158,8 +174,22 @@ def make_plan(
         rate=rate,
         picture=shapes.picture,
         animation=None if limits is None else animation_recipe(spec, limits),
-        notes=_notes(sources),
+        colour=shapes.colour,
+        parameter_sets=tuple(u.hex() for u in copying.sets),
+        encoder=encoder.name if any(s.kind == "render" for s in segments) else None,
+        notes=(*_notes(sources), *copying.notes),
     )
+
+
+def _segments(
+    planner: _Planner, copying: Copying, seconds: float, rate: Fraction | None
+) -> Iterator[Segment]:
+    for piece in copying.pieces:
+        if piece.copied:
+            yield planner.copied(piece.part, copying.streams)
+        else:
+            for i, j in cut(piece.part, seconds, rate):
+                yield planner.segment(piece.part, i, j)
 
 
 def _together(before: Clip, after: Clip, layout: Literal["side_by_side", "wipe"]) -> Part:
@@ -236,6 +266,29 @@ class _Planner:
             frames=j - i,
             start=begin,
             sources=tuple(clip.taken.index for clip in part.clips),
+            recipe=recipe,
+        )
+
+    def copied(self, part: Part, streams: Mapping[str, Bitstream]) -> Segment:
+        """All of `part`, which is of one clip, as it is in its source."""
+        (clip,), (first,) = part.clips, part.firsts
+        stream = streams[clip.taken.field]
+        stamps, begin, _ = self._stamps(part, 0, part.count)
+        recipe = CopyRecipe(
+            source=clip.taken.facts.fingerprint,
+            stream=clip.taken.facts.video.index,
+            shown=Stamps.of(clip.shown[first : first + part.count]),
+            stamps=Stamps.of(stamps),
+            time_base=self._base,
+            delay=stream.delay,
+            bytes=sum(stream.sizes[first : first + part.count]),
+        )
+        return Segment(
+            id=digest(recipe),
+            kind="copy",
+            frames=part.count,
+            start=begin,
+            sources=(clip.taken.index,),
             recipe=recipe,
         )
 

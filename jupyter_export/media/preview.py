@@ -29,9 +29,11 @@ def at_time(plan: Plan, time: float) -> tuple[Segment, SegmentRecipe, Fraction]:
     ticks = Fraction(time) / plan.time_base
     segments = plan.segments
     segment = segments[max(0, bisect_right([s.start for s in segments], ticks) - 1)]
-    stamps = list(segment.recipe.stamps.values())
+    recipe = segment.recipe
+    assert isinstance(recipe, SegmentRecipe)  # a plan for previews copies nothing
+    stamps = list(recipe.stamps.values())
     i = max(0, bisect_right(stamps, ticks - segment.start) - 1)
-    return segment, _only(segment.recipe, i), (segment.start + stamps[i]) * plan.time_base
+    return segment, _only(recipe, i), (segment.start + stamps[i]) * plan.time_base
 
 
 def jpeg_of(recipe: SegmentRecipe, readers: Sequence[Reader], width: int) -> bytes:

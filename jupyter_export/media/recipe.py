@@ -27,6 +27,7 @@ __all__ = [
     "AudioPart",
     "AudioPiece",
     "AudioRecipe",
+    "CopyRecipe",
     "EncoderRecipe",
     "MixRecipe",
     "SegmentRecipe",
@@ -119,6 +120,22 @@ class SegmentRecipe(_Recipe):
     colour: Colour
     encoder: EncoderRecipe
     versions: dict[str, str]
+
+
+class CopyRecipe(_Recipe):
+    """Packets of one source that go into the output as they are; nothing is kept of them."""
+
+    source: Fingerprint
+    stream: int
+    """Index of the track."""
+    shown: Stamps
+    """Time stamps of the source's frames, rising; the first one's packet comes first."""
+    stamps: Stamps
+    """Of the frames in the output, from 0, in `time_base`."""
+    time_base: Fraction
+    delay: int
+    """By how many packets decoding is ahead of showing, at most."""
+    bytes: int
 
 
 AudioCodec = Literal["aac", "opus", "flac"]

@@ -65,17 +65,16 @@ class Connection:
         """The whole answer; raises as `call` does."""
         return self._send(method, path, tries=1, **request)
 
-    def exchange(self, method: str, path: str, **request: Any) -> tuple[int, str, bytes]:
-        """Status, content type and body of whatever is answered, for whoever passes it on.
+    def exchange(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Whatever is answered, for whoever passes it on.
 
         Raises:
             ServerUnreachable: nothing answers.
         """
         try:
-            response = self._http.request(method, path, **request)
+            return self._http.request(method, path, **request)
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
-        return response.status_code, response.headers.get("content-type", ""), response.content
 
     def close(self) -> None:
         """Close the session."""

@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from ..errors import ServerUnreachable
-from .connection import Connection, tls_context
+from .connection import Connection
+from .feed_socket import open_feed
 
 __all__ = ["PATIENCE_SECONDS", "Following"]
 
-SUBPROTOCOL = "v1.feed.jupyter-export"
 #: Seconds without the server until following it gives up: a restart takes less.
 PATIENCE_SECONDS = 60.0
-#: Seconds until a connection that does not open counts as failed.
-OPEN_SECONDS = 10.0
 #: Seconds between two signs of life, and of silence until the server counts as gone.
 PING_SECONDS = 10.0
 SILENCE_SECONDS = 25.0
@@ -27,8 +25,6 @@ SILENCE_SECONDS = 25.0
 FIRST_DELAY, LAST_DELAY = 0.5, 15.0
 #: Seconds until a feed that was refused is asked for again.
 REFUSED_DELAY = 60.0
-#: Ten thousand waiting jobs fit.
-MAX_MESSAGE_BYTES = 2**27
 #: Close codes after which coming back at once would be of no use.
 NOT_ALLOWED, NOT_WORKING = 4403, 1013
 
@@ -117,30 +113,9 @@ class Following:
 
     def _open(self) -> bool:
         from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
-        from websockets.sync.client import connect, unix_connect
 
-        server = self._connection.server
-        options: dict[str, Any] = {
-            "subprotocols": [SUBPROTOCOL],
-            "additional_headers": (
-                {"Authorization": f"token {server.token}"} if server.token else {}
-            ),
-            "open_timeout": OPEN_SECONDS,
-            "close_timeout": 1.0,
-            "max_size": MAX_MESSAGE_BYTES,
-            "proxy": None,
-            "user_agent_header": "jupyter_export",
-        }
-        if server.url.startswith("https:"):
-            options["ssl"] = tls_context(self._connection.trust)
-        url = f"ws{server.url.removeprefix('http')}jupyter-export/feed"
         try:
-            opening = (
-                unix_connect(server.socket, uri=url, **options)
-                if server.socket
-                else connect(url, **options)
-            )
-            self._socket = self._stack.enter_context(opening)
+            self._socket = self._stack.enter_context(open_feed(self._connection))
         except InvalidStatus as error:
             status = error.response.status_code
             if status < 500:

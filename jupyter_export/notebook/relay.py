@@ -7,13 +7,13 @@ found here, as the client finds them: never taken from the page or from a saved 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -48,6 +48,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "DELETE": (f"jobs/{_ID}",),
 }
 
+#: The finished file of a job comes in pieces, so that neither side holds more than one on its way.
+FILE = f"jobs/{_ID}/file"
+PIECE_BYTES = 2**20
+
 #: Requests of one panel at a time.
 WIDTH = 4
 #: Feed connections of one panel: one, and the next one while the first is closing.
@@ -55,7 +59,7 @@ MAX_LINES = 4
 
 
 def allowed(method: str, path: str) -> bool:
-    """Whether a panel may ask for this; `path` is without its query."""
+    """Whether a panel may ask for this in one answer; `path` is without its query."""
     return any(re.fullmatch(pattern, path) for pattern in ALLOWED.get(method, ()))
 
 
@@ -73,6 +77,8 @@ class Relay:
     def handle(self, content: Any) -> None:
         """Take a message of the page; anything that is not ours is left alone."""
         match content:
+            case {"type": "request", "tag": str(tag), "path": str(path), "from": int(first)}:
+                self._later(self._piece, tag, path, first)
             case {"type": "request", "tag": str(tag), "method": str(method), "path": str(path)}:
                 self._later(self._answer, tag, method, path, content)
             case {"type": "feed", "tag": str(tag), "action": "open"}:
@@ -102,31 +108,51 @@ class Relay:
 
     def _answer(self, tag: str, method: str, path: str, content: dict[str, Any]) -> None:
         route, _, query = path.partition("?")
-        reply: dict[str, Any] = {"type": "reply", "tag": tag}
         if not allowed(method, route):
-            log.warning("refused to relay method=%s path=%r", method, path)
-            self._send({**reply, "error": "This is no route that a panel may use."}, [])
+            self._refuse(tag, method, path)
             return
         request: dict[str, Any] = {"params": dict(parse_qsl(query))} if query else {}
         if content.get("body") is not None:
             request["json"] = content["body"]
         if isinstance(key := content.get("key"), str):
             request["headers"] = {"Idempotency-Key": key}
+        self._ask(tag, method, route, **request)
+
+    def _piece(self, tag: str, path: str, first: int) -> None:
+        """A part of a finished file, which a page puts together to play it."""
+        if not re.fullmatch(FILE, path) or first < 0:
+            self._refuse(tag, "GET", path)
+            return
+        piece = f"bytes={first}-{first + PIECE_BYTES - 1}"
+        self._ask(tag, "GET", path, headers={"Range": piece})
+
+    def _refuse(self, tag: str, method: str, path: str) -> None:
+        log.warning("refused to relay method=%s path=%r", method, path)
+        text = "This is no route that a panel may use."
+        self._send({"type": "reply", "tag": tag, "error": text}, [])
+
+    def _ask(self, tag: str, method: str, route: str, **request: Any) -> None:
+        """Ask the server, and pass its answer on."""
+        reply: dict[str, Any] = {"type": "reply", "tag": tag}
         try:
-            status, kind, body = self._server().exchange(method, route, **request)
+            response = self._server().exchange(method, route, **request)
         except ExportError as error:
             self._forget()
             self._send({**reply, "error": str(error)}, [])
             return
         except Exception as error:
-            log.exception("relaying failed method=%s path=%r", method, path)
+            log.exception("relaying failed method=%s path=%r", method, route)
             self._send({**reply, "error": f"{type(error).__name__} in the kernel."}, [])
             return
-        reply |= {"status": status, "content_type": kind}
+        kind = response.headers.get("content-type", "")
+        reply |= {"status": response.status_code, "content_type": kind}
+        if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            total = response.headers["content-range"].rpartition("/")[2]
+            reply |= {"total": int(total), "etag": response.headers.get("etag", "")}
         if "json" in kind.partition(";")[0]:
-            self._send({**reply, "body": json.loads(body)}, [])
+            self._send({**reply, "body": response.json()}, [])
         else:
-            self._send(reply, [body])
+            self._send(reply, [response.content])
 
     def _open(self, tag: str) -> None:
         if len(self._lines) >= MAX_LINES or tag in self._lines:

@@ -11,21 +11,16 @@ from contextvars import copy_context
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.sync.client import ClientConnection, connect, unix_connect
-from websockets.typing import Subprotocol
+from websockets.sync.client import ClientConnection
 
 from ..errors import ServerUnreachable
-from .connection import Connection, tls_context
+from .connection import Connection
+from .feed_socket import open_feed
 
 __all__ = ["FeedLine"]
 
 log = logging.getLogger(__name__)
 
-SUBPROTOCOL = Subprotocol("v1.feed.jupyter-export")
-#: Seconds until a server that does not answer counts as gone.
-OPEN_SECONDS = 10.0
-#: A snapshot of some hundred jobs has less than a tenth of this.
-MAX_MESSAGE_BYTES = 2**26
 #: What a page may say; everything else ends here.
 SAID = frozenset({"hello", "ping", "pong"})
 
@@ -83,24 +78,8 @@ class FeedLine:
 
 def _open(connection: Connection) -> ClientConnection:
     server = connection.server
-    options: dict[str, Any] = {
-        "subprotocols": [SUBPROTOCOL],
-        "additional_headers": {"Authorization": f"token {server.token}"} if server.token else {},
-        "open_timeout": OPEN_SECONDS,
-        "max_size": MAX_MESSAGE_BYTES,
-        "proxy": None,
-        "user_agent_header": "jupyter_export",
-    }
-    if server.url.startswith("https:"):
-        options["ssl"] = tls_context(connection.trust)
-    url = f"ws{server.url.removeprefix('http')}jupyter-export/feed"
     try:
-        line: ClientConnection = (
-            unix_connect(server.socket, uri=url, **options)
-            if server.socket
-            else connect(url, **options)
-        )
-        return line
+        return open_feed(connection)
     except InvalidStatus as error:
         raise ServerUnreachable(
             f"The server at {server.url} has no feed for this kernel "

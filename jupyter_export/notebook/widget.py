@@ -10,6 +10,7 @@ import anywidget
 import traitlets
 
 from ..errors import InternalError
+from .boxes import keep_panels_of_boxes
 from .client import connect
 from .connection import Connection
 from .relay import Relay
@@ -20,6 +21,9 @@ _STATIC = Path(__file__).parents[1] / "static"
 
 #: JupyterLab draws this live again after the kernel, and the widget with it, is gone.
 PANEL_MIME = "application/vnd.jupyter-export.panel+json"
+
+#: Names this kernel's process: the panels of a page that go through it share one connection.
+_KERNEL = secrets.token_hex(8)
 
 
 def panel(project: str | None = None) -> ExportPanel:
@@ -35,6 +39,8 @@ class ExportPanel(anywidget.AnyWidget):
 
     key = traitlets.Unicode(read_only=True).tag(sync=True)
     """Names this panel in the page."""
+    kernel = traitlets.Unicode(_KERNEL, read_only=True).tag(sync=True)
+    """Names the process behind this panel."""
     project = traitlets.Unicode().tag(sync=True)
     """The project that is shown at first; empty: all."""
     jobs = traitlets.List(traitlets.Dict()).tag(sync=True)
@@ -50,6 +56,7 @@ class ExportPanel(anywidget.AnyWidget):
                 "Install jupyter_export again with pip.",
             )
         super().__init__(**traits)
+        keep_panels_of_boxes(ExportPanel)
         _route_by_page(self.comm)
         self._relay = Relay(self._tell, _server)
         self.on_msg(self._hear)

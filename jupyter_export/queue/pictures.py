@@ -7,11 +7,11 @@ import base64
 from collections import OrderedDict
 from pathlib import Path
 
-from ..errors import IllegalMove
-from ..job import Job, State
+from ..job import Job
 from ..paths import resolve_source
 from ..settings import Settings
 from ..workers.executor import Executor, Lane, Task
+from .finished import require_finished
 
 __all__ = ["WIDTH", "Pictures"]
 
@@ -51,12 +51,7 @@ class Pictures:
             IllegalMove: the export is not completed.
             SourceError, PathError: the file is not there any more, or cannot be read.
         """
-        if job.state is not State.COMPLETED:
-            raise IllegalMove(
-                f"Job {job.id} is {job.state}: there is no finished file to show.",
-                "Wait until it is completed.",
-                job=job.id,
-            )
+        require_finished(job)
         return await self._picture(job.output, 0.0)
 
     async def _picture(self, path: str, start: float) -> bytes:

@@ -141,19 +141,26 @@ class _Attempt:
         for note in planned["notes"]:
             self._note(note)
         segments: list[dict[str, Any]] = planned["segments"]
-        keep = {segment["id"] for segment in segments}
+        keep = {segment["id"] for segment in segments if segment["kind"] != "copy"}
         if planned["audio"] is not None:
             keep.add(planned["audio"]["id"])
         if isinstance(planned["plan"], str):
             keep.add(planned["plan"])
+        name, reason = choice.name, choice.reason
+        used = planned.get("encoder", name)
+        if used is None:
+            reason = "not needed: all of the video is copied"
+        elif used != name:
+            name, reason = used, f"{used} (software): it joins video that is copied"
         outline = Outline(
-            encoder={"name": choice.name, "reason": choice.reason},
+            encoder={"name": name, "reason": reason},
             total_frames=planned["total_frames"],
             segments=SegmentCounts(total=len(segments)),
             notes=tuple(self._notes),
             keep=frozenset(keep),
         )
         self._meter.planned(outline.total_frames)
+        outline = self._copied(segments, outline)
         await self._tell(outline)
         outline, made = await self._assembled(planned, segments, outline)
         self._meter.phase("publishing")
@@ -166,12 +173,21 @@ class _Attempt:
             outline=outline,
         )
 
+    def _copied(self, segments: list[dict[str, Any]], outline: Outline) -> Outline:
+        """What is copied is as good as finished: only assembling reads it."""
+        for index, segment in enumerate(segments):
+            if segment["kind"] == "copy":
+                self._origins[index] = "copied"
+                self._meter.finished(index, segment["frames"], reused=True)
+        counts = SegmentCounts(total=len(segments), **Counter(self._origins.values()))
+        return replace(outline, segments=counts)
+
     async def _assembled(
         self, planned: dict[str, Any], segments: list[dict[str, Any]], outline: Outline
     ) -> tuple[Outline, dict[str, Any]]:
         """Render and assemble; what somebody deletes from the cache meanwhile is made again."""
         cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
-        pending = list(enumerate(segments))
+        pending = [i for i, segment in enumerate(segments) if segment["kind"] != "copy"]
         for _ in range(CACHE_LOSSES):
             outline = await self._render(planned["plan"], pending, outline)
             self._meter.phase("assembling")
@@ -184,18 +200,16 @@ class _Attempt:
             )
             if "missing" not in made:
                 return outline, made
-            pending = [(index, segments[index]) for index in made["missing"]]
+            pending = made["missing"]
             log.warning("%d segments have gone from the cache %s", len(pending), self._order.labels)
         raise CacheLost(
             "Finished segments disappear from the cache again and again.",
             f"Stop whatever cleans {self._order.cache}, then retry.",
         )
 
-    async def _render(
-        self, plan: Any, segments: list[tuple[int, dict[str, Any]]], outline: Outline
-    ) -> Outline:
+    async def _render(self, plan: Any, indices: list[int], outline: Outline) -> Outline:
         """Render segments, `width` at once; the first failure stops the others."""
-        pending = iter(segments)
+        pending = iter(indices)
         planned = outline.segments.total
 
         def heard(index: int, message: dict[str, Any]) -> None:
@@ -203,7 +217,7 @@ class _Attempt:
 
         async def work() -> None:
             nonlocal outline
-            for index, segment in pending:
+            for index in pending:
                 done = await self._task(
                     "render",
                     {"plan": plan, "index": index, "cache": str(self._order.cache)},
@@ -212,7 +226,7 @@ class _Attempt:
                 self._meter.finished(index, done["frames"], reused=done["reused"])
                 for note in done.get("notes", ()):
                     self._note(note)
-                self._origins[index] = _origin(segment["kind"], done["reused"])
+                self._origins[index] = "reused" if done["reused"] else "rendered"
                 outline = replace(
                     outline,
                     segments=SegmentCounts(total=planned, **Counter(self._origins.values())),
@@ -222,7 +236,7 @@ class _Attempt:
 
         with _first_error():
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._order.width, len(segments))):
+                for _ in range(min(self._order.width, len(indices))):
                     group.create_task(work())
         return outline
 
@@ -255,13 +269,6 @@ class _Attempt:
     async def _tell(self, outline: Outline) -> None:
         if self._on_outline is not None:
             await self._on_outline(outline)
-
-
-def _origin(kind: str, reused: bool) -> str:
-    """The field of `SegmentCounts` in which a finished segment counts."""
-    if reused:
-        return "reused"
-    return "copied" if kind == "copy" else "rendered"
 
 
 @contextlib.contextmanager

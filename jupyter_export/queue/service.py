@@ -17,10 +17,11 @@ from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse, SpecEr
 from ..job import Job, State
 from ..settings import Settings
 from ..spec import ExportSpec
-from ..workers.executor import Executor
+from ..workers.executor import Executor, Lane, Task
 from .admission import admit
 from .choice import Place, QueueState
 from .database import Database
+from .finished import finished_file
 from .line import Line
 from .lock import SchedulerLock
 from .logs import JobLogs
@@ -317,6 +318,30 @@ class Exports:
             JobNotFound, IllegalMove, SourceError, PathError: there is none, or not yet.
         """
         return await self._pictures.of_output(await self._database.call(Store.get, id))
+
+    async def finished_file(self, id: str) -> Path:
+        """Where the file is that the job has made.
+
+        Raises:
+            JobNotFound, IllegalMove, SourceError, PathError: there is none, or not yet.
+        """
+        job = await self._database.call(Store.get, id)
+        hidden = self.settings.allow_hidden
+        return await asyncio.to_thread(finished_file, job, self.root, allow_hidden=hidden)
+
+    async def probe(self, path: str) -> dict[str, Any]:
+        """``{width, height, duration}`` of a video below the root, as a worker finds them.
+
+        Raises:
+            SourceError, PathError: it cannot be read.
+        """
+        params = {
+            "root": str(self.root),
+            "path": path,
+            "allow_hidden": self.settings.allow_hidden,
+        }
+        task = Task(name="probe", params=params, lane=Lane.INTERACTIVE)
+        return await self._executor.run(task, lambda message: None)
 
     async def log(self, id: str) -> str:
         """The end of a job's log, at most 256 KiB.

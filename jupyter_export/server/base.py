@@ -72,6 +72,12 @@ class ExportHandler(APIHandler):
         self.set_header("Cache-Control", "private, no-cache")
         self.finish(jpeg, set_content_type="image/jpeg")
 
+    def problem(self, status: HTTPStatus, detail: str) -> None:
+        """Answer with a problem that is no exception: its headers stay."""
+        self.set_status(status)
+        problem = self._http_problem(status, web.HTTPError(status, detail))
+        self.finish(json.dumps(problem), set_content_type="application/problem+json")
+
     def body(self, model: type[ModelT]) -> ModelT:
         """The request's body as `model`.
 
@@ -163,6 +169,7 @@ _ADVICE: dict[int, str] = {
     404: "See openapi.json for what there is.",
     405: "See the Allow header for the methods that this address answers.",
     413: "Send less.",
+    416: "Ask for bytes that the file has.",
 }
 
 

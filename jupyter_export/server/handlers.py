@@ -27,6 +27,7 @@ __all__ = [
     "OpenAPIHandler",
     "PosterHandler",
     "PreviewHandler",
+    "ProbeHandler",
     "ProjectsHandler",
     "QueueActionHandler",
     "QueueHandler",
@@ -229,6 +230,19 @@ class ProjectsHandler(ExportHandler):
         """List the projects; one is complete when its latest job is."""
         exports = await self.exports()
         self.reply({"projects": await exports.projects()})
+
+
+class ProbeHandler(ExportHandler):
+    """What a video is like, before anything is made of it."""
+
+    @operation(schemas.Probe, query=schemas.ProbeQuery, errors=(422,))
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Tell the size and the length of a video."""
+        query = self.query(schemas.ProbeQuery)
+        exports = await self.exports()
+        self.reply(await exports.probe(query.path))
 
 
 class HardwareHandler(ExportHandler):

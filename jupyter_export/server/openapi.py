@@ -111,6 +111,8 @@ def _operation(route: Route, method: str, operation: Operation) -> dict[str, Any
 def _content(answer: type[BaseModel] | str | None) -> dict[str, Any]:
     if answer is None:
         return {}
+    if isinstance(answer, str) and answer.startswith("video/"):
+        return {"content": {answer: {}}}  # binary content has no schema in 3.1
     if isinstance(answer, str):
         kind = "string" if answer.startswith(("text/", "image/")) else "object"
         return {"content": {answer: {"schema": {"type": kind}}}}
@@ -119,8 +121,9 @@ def _content(answer: type[BaseModel] | str | None) -> dict[str, Any]:
 
 def _query(model: type[BaseModel]) -> Iterator[dict[str, Any]]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    required = schema.get("required", ())
     for name, value in schema["properties"].items():
-        yield {"name": name, "in": "query", "required": False, "schema": value}
+        yield {"name": name, "in": "query", "required": name in required, "schema": value}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:
@@ -135,6 +138,7 @@ def _schemas() -> dict[str, Any]:
         schemas.Job,
         schemas.Jobs,
         schemas.Projects,
+        schemas.Probe,
         schemas.Hardware,
         schemas.Queue,
         schemas.Health,

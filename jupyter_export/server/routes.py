@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from . import handlers as h
 from .base import ExportHandler
 from .feed import FeedHandler
+from .files import FileHandler
 
 __all__ = ["PREFIX", "ROUTES", "Route", "handlers"]
 
@@ -47,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     Route("jobs/{id}/log", h.LogHandler),
     Route("jobs/{id}/thumbnail", h.ThumbnailHandler),
     Route("jobs/{id}/poster", h.PosterHandler),
+    Route("jobs/{id}/file", FileHandler),
     Route(
         "jobs/{id}/{action}",
         h.ActionHandler,
@@ -54,6 +56,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("preview", h.PreviewHandler),
     Route("projects", h.ProjectsHandler),
+    Route("probe", h.ProbeHandler),
     Route("hardware", h.HardwareHandler),
     Route("queue", h.QueueHandler),
     Route("queue/{action}", h.QueueActionHandler, {"action": ("pause", "resume", "drain")}),

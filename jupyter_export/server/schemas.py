@@ -20,6 +20,8 @@ __all__ = [
     "JobsQuery",
     "PreviewBody",
     "PriorityBody",
+    "Probe",
+    "ProbeQuery",
     "Problem",
     "Progress",
     "ProjectQuery",
@@ -235,6 +237,20 @@ class Gpu(BaseModel):
     vendor: str
     driver: str | None
     bus: str | None
+
+
+class ProbeQuery(BaseModel):
+    """Which video."""
+
+    path: str = Field(min_length=1, max_length=4096, description="relative to the root")
+
+
+class Probe(_Answer):
+    """A video as it is shown: upright, with square pixels."""
+
+    width: int
+    height: int
+    duration: float | None = Field(description="in seconds, as its container has it")
 
 
 class Automatic(BaseModel):

@@ -15,10 +15,14 @@ from ..hardware.encoders import options
 from ..media.animate import animate
 from ..media.assemble import assemble
 from ..media.audio import render_audio
+from ..media.bitstream import bitstream
 from ..media.cache import SegmentCache
 from ..media.plan import Plan, make_plan
 from ..media.preview import at_time, jpeg_of
+from ..media.probe import probe
+from ..media.recipe import SegmentRecipe
 from ..media.render import render_segment
+from ..media.smart import Streams, wanted
 from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, SpeedRange, parse
@@ -57,20 +61,26 @@ def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
 def plan(params: Params, context: TaskContext) -> dict[str, Any]:
     """Cut the export into segments: ``{root, spec, allow_hidden, encoder, cache,
     segment_seconds}``. The plan stays in the cache; its id is what the other tasks get."""
-    made = make_plan_of(params, parse(params["spec"]), params["encoder"])
+    made = make_plan_of(params, parse(params["spec"]), params["encoder"], copying=True)
     return {
         "plan": _cache(params).put_plan(made.model_dump_json()),
         "segments": [{"id": s.id, "kind": s.kind, "frames": s.frames} for s in made.segments],
         "audio": {"id": made.audio.id} if made.audio and made.audio.id else None,
         "total_frames": made.total_frames,
+        "encoder": made.encoder,
         "notes": list(made.notes),
     }
 
 
 def render(params: Params, context: TaskContext) -> dict[str, Any]:
-    """Render one segment into the cache, unless it is there: ``{plan, index, cache}``."""
+    """Render one segment into the cache, unless it is there: ``{plan, index, cache}``.
+
+    Not for segments of the kind ``copy``: only `assemble_part` reads these.
+    """
     made, cache = _plan(params)
     segment = made.segments[params["index"]]
+    recipe = segment.recipe
+    assert isinstance(recipe, SegmentRecipe)
     found = cache.find(segment.id)
     if found is not None:
         return {"reused": True, "frames": found.frames}
@@ -84,7 +94,7 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
         damaged = sum(reader.damaged for reader in readers)
         entry = cache.put(
             segment.id,
-            lambda target: render_segment(segment.recipe, readers, target, on_frame),
+            lambda target: render_segment(recipe, readers, target, on_frame),
         )
         damaged = sum(reader.damaged for reader in readers) - damaged
     return {
@@ -116,7 +126,9 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
     lists the segments to render again, and nothing is written.
     """
     made, cache = _plan(params)
-    missing = [i for i, segment in enumerate(made.segments) if not cache.peek(segment.id)]
+    missing = [
+        i for i, s in enumerate(made.segments) if s.kind == "render" and not cache.peek(s.id)
+    ]
     if missing or (made.audio and made.audio.id and not cache.peek(made.audio.id)):
         return {"missing": missing}
 
@@ -136,6 +148,19 @@ def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
     return {"jpeg": base64.b64encode(still(path, params["start"], params["width"])).decode()}
 
 
+def probe_source(params: Params, context: TaskContext) -> dict[str, Any]:
+    """The upright size and the length of a video: ``{root, path, allow_hidden}``."""
+    path = resolve_source(
+        Path(params["root"]), params["path"], allow_hidden=params["allow_hidden"], field="path"
+    )
+    facts = probe(path, field="path")
+    return {
+        "width": facts.video.upright_width,
+        "height": facts.video.upright_height,
+        "duration": facts.duration,
+    }
+
+
 def preview(params: Params, context: TaskContext) -> dict[str, Any]:
     """A frame of an export as JPEG in base 64: ``{root, spec, allow_hidden, time, width}``."""
     spec = parse(params["spec"])
@@ -153,18 +178,32 @@ def preview(params: Params, context: TaskContext) -> dict[str, Any]:
 
 
 def make_plan_of(
-    params: Params, spec: ExportSpec, encoder: str, *, only: float | None = None
+    params: Params,
+    spec: ExportSpec,
+    encoder: str,
+    *,
+    only: float | None = None,
+    copying: bool = False,
 ) -> Plan:
-    """The plan of `spec`; of the first `only` seconds of each of its sources, if given."""
-    encoding = spec.segment_encoding
-    if encoding.quality == "lossless":
-        encoder = "ffv1"
+    """The plan of `spec`; of the first `only` seconds of each of its sources, if given.
+
+    Without `copying`, everything is rendered.
+    """
+    quality = spec.segment_encoding.quality
+    joins = "libx264"
+    if quality == "lossless":
+        encoder = joins = "ffv1"
     sources, taken = look_at(params, spec, only=only)
+    streams = None
+    if copying:
+        found = {t.field: bitstream(t.facts, t.times) for t in taken if wanted(spec, t)}
+        streams = Streams(found, options(joins, quality))
     return make_plan(
         spec,
         sources,
         taken,
-        options(encoder, encoding.quality),
+        options(encoder, quality),
+        streams=streams,
         segment_seconds=params.get("segment_seconds", 8.0),
     )
 
@@ -222,5 +261,6 @@ TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "audio": audio,
     "assemble": assemble_part,
     "still": one_still,
+    "probe": probe_source,
     "preview": preview,
 }

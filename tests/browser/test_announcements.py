@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from lab_support import RunningLab, new_context, open_lab, ready, row, show_sidebar
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from server_support import clip, eventually
+from server_support import clip
 
 
 def toasts(page: Page, text: str) -> int:
@@ -88,12 +89,36 @@ def test_open_shows_the_file_and_the_file_browser_has_it_without_a_refresh(
     item = page.locator(".jp-DirListing-itemText", has_text=re.compile("^fresh.mp4$"))
     expect(page.locator(".jp-DirListing-item").first).to_be_visible()
     assert item.count() == 0
-    lab.submit(clip("subtitles_mov_text.mp4", "fresh.mp4"))
+    job = lab.submit(clip("subtitles_mov_text.mp4", "fresh.mp4"))
     toast = page.locator(".Toastify__toast", has_text="fresh.mp4 is ready")
     expect(toast).to_be_visible(timeout=60_000)
     # JupyterLab itself looks every ten seconds; the toast is on screen earlier.
     expect(item).to_be_visible(timeout=3_000)
-    pages = len(context.pages)
     toast.get_by_text("Open").click()
-    video = page.locator(".jp-MainAreaWidget video, .jp-Document video")
-    eventually(lambda: video.count() > 0 or len(context.pages) > pages)
+    # In JupyterLab itself, and it is this film that plays there.
+    expect(page.locator(".lm-TabBar-tab.jp-mod-current", has_text="fresh.mp4")).to_be_visible()
+    video = page.locator("#jp-main-dock-panel .jp-Document video")
+    expect(video).to_be_visible()
+    told = video.evaluate(
+        """async video => {
+          if (video.readyState < 1) {
+            await new Promise(done => video.addEventListener('loadedmetadata', done));
+          }
+          return [video.videoWidth, video.duration, video.error];
+        }"""
+    )
+    result = lab.until(job["id"], "completed")["result"]
+    assert told == [300, pytest.approx(result["duration"], abs=0.1), None]
+
+
+def test_reveal_shows_the_finished_file_in_its_folder(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    page = open_lab(context, lab)
+    lab.add("subtitles_mov_text.mp4", "deep/down/source.mp4")
+    lab.submit(clip("deep/down/source.mp4", "deep/down/shown.mp4"))
+    toast = page.locator(".Toastify__toast", has_text="shown.mp4 is ready")
+    expect(toast).to_be_visible(timeout=60_000)
+    toast.get_by_text("Reveal").click()
+    shown = page.locator(".jp-DirListing-item.jp-mod-selected", has_text="shown.mp4")
+    expect(shown).to_be_visible()

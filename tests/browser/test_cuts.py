@@ -1,4 +1,4 @@
-"""Servers that die, networks that go away, pages that cannot reach the server: nothing is lost."""
+"""Servers that die, networks that go away: nothing is lost."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from lab_support import RunningLab, new_context, open_lab, row, run_all, show_sidebar
-from playwright.sync_api import Browser, BrowserContext, Route, expect
+from lab_support import RunningLab, open_lab, row, show_sidebar
+from playwright.sync_api import BrowserContext, expect
 from proxy import Proxy
 from server_support import clip
-
-PANEL = ".jp-OutputArea .jpx-Panel"
 
 
 @pytest.fixture
@@ -58,34 +56,3 @@ def test_a_cut_network_is_told_and_comes_back_by_itself_without_losing_an_event(
     expect(row(panel, done)).to_have_attribute("data-state", "completed")
     expect(row(panel, cancelled)).to_have_attribute("data-state", "cancelled")
     expect(page.locator(".Toastify__toast", has_text="unheard.mp4 is ready")).to_have_count(1)
-
-
-def test_a_page_that_cannot_reach_the_server_goes_through_the_kernel_even_while_it_is_busy(
-    lab: RunningLab, browser: Browser
-) -> None:
-    busy = "import time\nfor _ in range(600): time.sleep(0.1)"
-    lab.notebook("relay.ipynb", "import jupyter_export as jx\njx.panel()", busy)
-    context = new_context(browser)
-
-    def block(route: Route) -> None:
-        route.abort()
-
-    context.route("**/jupyter-export/**", block)
-    context.route_web_socket("**/jupyter-export/**", lambda ws: ws.close())
-    page = open_lab(context, lab, "relay.ipynb")
-    # Both cells: from the panel's first moment on, the kernel is busy.
-    run_all(page, wait=False)
-    panel = page.locator(PANEL)
-    expect(panel.locator(".jpx-Link")).to_contain_text("through the kernel", timeout=60_000)
-    expect(panel.locator(".jpx-Link")).to_contain_text("Live", timeout=30_000)
-    job = lab.submit_long("relayed.mp4")
-    expect(row(panel, job).locator("progress")).to_be_visible()
-    row(panel, job).get_by_label("Cancel").click()
-    expect(row(panel, job)).to_have_attribute("data-state", "cancelled")
-    row(panel, job).get_by_label("Details").click()
-    row(panel, job).get_by_text("Show log").click()
-    expect(row(panel, job).locator(".jpx-Log")).to_contain_text("started state=running")
-    # The kernel's status will not do: it is also that of the subshell, which was busy with us.
-    expect(page.locator(".jp-InputPrompt").nth(1)).to_have_text("[*]:")
-    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
-    context.close()

@@ -7,7 +7,8 @@ from playwright.sync_api import BrowserContext, expect
 from server_support import eventually
 
 SUBMIT = """import jupyter_export as jx
-spec = jx.clip("long.mp4", 0.5, 14, output="elsewhere.mp4", project="away", quality="quality")
+how = {"quality": "quality", "smart": False}
+spec = jx.clip("long.mp4", 0.5, 14, output="elsewhere.mp4", project="away", **how)
 job = jx.connect().submit(spec)"""
 
 

@@ -8,6 +8,8 @@ from lab_support import RunningLab, open_lab, row, show_sidebar
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 from server_support import clip
 
+from jupyter_export.spec import Kind
+
 
 def open_form(page: Page, folder: str, name: str) -> Locator:
     """The form, opened from the context menu of a file."""
@@ -48,7 +50,7 @@ def test_framing_begins_with_a_square_from_the_middle(
     page = open_lab(context, lab)
     form = open_form(page, "square", "wide.mp4")
     form.get_by_label("Kind").select_option("framing")
-    expect(form.get_by_label("Width")).to_have_value("1280")
+    expect(form.locator(".jpx-Hint")).to_have_text("1280 × 720 · 42 s")
     expect(form.get_by_label("New file")).to_have_value("square/wide-framing.mp4")
     form.get_by_label("To", exact=True).fill("0:01.5")
     form.get_by_label("Frame at last").select_option("end")
@@ -59,6 +61,72 @@ def test_framing_begins_with_a_square_from_the_middle(
     assert crop["size"] == [720, 720]
     assert [(k["time"], k["x"], k["y"]) for k in crop["keyframes"]] == [(0, 280, 0), (1.5, 560, 0)]
     lab.until(job["id"], "completed")
+
+
+def test_every_kind_begins_with_what_can_be_exported(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        lab.add("subtitles_mov_text.mp4", f"kinds/{name}")
+    page = open_lab(context, lab)
+    form = open_form(page, "kinds", "a.mp4")
+    options = form.get_by_label("Kind").locator("option")
+    expect(options.filter(has_text="Compare")).to_be_attached()
+    kinds = options.evaluate_all("options => options.map(option => option.value)")
+    assert {*kinds} == {kind.value for kind in Kind}
+    page.keyboard.press("Escape")
+    # Files that appear would move the list under the mouse.
+    lab.post("queue/pause")
+    for kind in kinds:
+        form = open_form(page, "kinds", "a.mp4")
+        form.get_by_label("Kind").select_option(kind)
+        expect(form.get_by_label("New file")).to_have_value(f"kinds/a-{kind}.mp4")
+        if kind == "concat":
+            form.get_by_label("Video 2", exact=True).fill("kinds/b.mp4")
+        form.get_by_role("button", name="Export", exact=True).click()
+        expect(form).to_have_count(0)
+    lab.post("queue/resume")
+    jobs = lab.http.get("jobs?project=kinds").json()["jobs"]
+    assert {job["kind"] for job in jobs} == {*kinds}
+    for job in jobs:
+        assert lab.until(job["id"], "completed", "failed")["state"] == "completed", job["error"]
+
+
+def test_videos_that_are_selected_together_are_joined_in_the_order_of_the_list(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    for name in ("one.mp4", "two.mp4"):
+        lab.add("subtitles_mov_text.mp4", f"joined/{name}")
+    page = open_lab(context, lab)
+    page.evaluate("path => jupyterapp.commands.execute('filebrowser:open-path', {path})", "joined")
+    items = page.locator(".jp-DirListing-itemText")
+    items.filter(has_text="one.mp4").click()
+    items.filter(has_text="two.mp4").click(modifiers=["ControlOrMeta"])
+    items.filter(has_text="two.mp4").click(button="right")
+    page.locator(".lm-Menu-item", has_text="Join Videos…").click()
+    form = page.locator("dialog.jpx-Dialog")
+    expect(form.get_by_label("Video 1", exact=True)).to_have_value("joined/one.mp4")
+    form.get_by_label("Later: video 1").click()
+    expect(form.get_by_label("Video 1", exact=True)).to_have_value("joined/two.mp4")
+    form.get_by_label("Between them").select_option("dissolve")
+    form.get_by_role("button", name="Export", exact=True).click()
+    expect(form).to_have_count(0)
+    (job,) = lab.http.get("jobs?project=joined").json()["jobs"]
+    assert [s["path"] for s in job["spec"]["sources"]] == ["joined/two.mp4", "joined/one.mp4"]
+    assert job["spec"]["transition"]["type"] == "dissolve"
+    lab.until(job["id"], "completed")
+
+
+def test_a_video_that_cannot_be_read_is_told_before_anything_is_submitted(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    (lab.root / "broken.mp4").write_text("no video")
+    page = open_lab(context, lab)
+    form = open_form(page, "", "broken.mp4")
+    expect(form.locator(".jpx-Hint")).to_contain_text("broken.mp4")
+    form.get_by_label("Kind").select_option("framing")
+    form.get_by_role("button", name="Export", exact=True).click()
+    expect(form.get_by_role("alert")).to_contain_text("broken.mp4")
 
 
 def test_a_duplicate_is_told_at_once_with_how_far_it_is_and_a_link(

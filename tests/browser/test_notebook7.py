@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab_support import RunningLab, row
 from playwright.sync_api import BrowserContext, expect
-from server_support import TOKEN
+from server_support import TOKEN, clip
 
 
 def test_panel_and_indicator_are_there_and_live(lab: RunningLab, context: BrowserContext) -> None:
@@ -35,3 +35,25 @@ def test_panel_and_indicator_are_there_and_live(lab: RunningLab, context: Browse
     expect(row(sidebar, job)).to_be_visible()
     row(panel, job).get_by_label("Cancel").click()
     expect(indicator).to_be_hidden()
+
+
+def test_the_page_of_files_has_the_indicator_and_the_panel_too(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    page = context.new_page()
+    page.goto(f"{lab.url}tree?token={TOKEN}")
+    expect(page.locator(".jp-DirListing")).to_be_visible(timeout=60_000)
+    job = lab.submit_long("tree.mp4")
+    indicator = page.locator(".jpx-StatusButton")
+    expect(indicator).to_have_text("1 export running")
+    indicator.click()
+    page.locator(f".jpx-Popover [data-job='{job['id']}']").click()
+    sidebar = page.locator("#jupyter-export-panel")
+    expect(row(sidebar, job).locator("progress")).to_be_visible()
+    row(sidebar, job).get_by_label("Cancel").click()
+    expect(indicator).to_be_hidden()
+    done = lab.submit(clip("subtitles_mov_text.mp4", "in-the-tree.mp4"))
+    lab.until(done["id"], "completed")
+    # The finished file appears in the list by itself, and is announced here as well.
+    expect(page.locator(".jp-DirListing-itemText", has_text="in-the-tree.mp4")).to_be_visible()
+    expect(page.locator(".Toastify__toast", has_text="in-the-tree.mp4 is ready")).to_be_visible()

@@ -108,6 +108,41 @@ def test_a_panel_goes_on_after_a_kernel_restart_and_is_back_after_a_reload(
     expect(row(panel, second)).to_have_attribute("data-state", "completed", timeout=60_000)
 
 
+def test_a_panel_in_a_box_is_back_after_a_kernel_restart_and_a_reload(
+    lab: RunningLab, context: BrowserContext
+) -> None:
+    lab.notebook(
+        "boxed.ipynb",
+        "import ipywidgets, jupyter_export as jx\n"
+        "ipywidgets.VBox([ipywidgets.HBox([jx.panel()]), ipywidgets.Label('beside it')])",
+    )
+    page = open_lab(context, lab, "boxed.ipynb")
+    run_all(page)
+    panel, beside = page.locator(PANEL), page.locator(".jp-OutputArea .widget-label")
+    expect(beside).to_have_text("beside it", timeout=60_000)
+    expect(panel).to_have_count(1)
+    page.evaluate("() => jupyterapp.shell.currentWidget.context.save()")
+
+    # As long as the kernel lives, a reload brings back the whole box.
+    page.reload()
+    ready(page)
+    expect(beside).to_be_visible(timeout=60_000)
+    expect(panel).to_have_count(1)
+    expect(page.get_by_text("Run the cell again")).to_have_count(0)
+
+    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    first = lab.submit(clip("subtitles_mov_text.mp4", "boxed.mp4"))
+    expect(row(panel, first)).to_have_attribute("data-state", "completed", timeout=60_000)
+    page.reload()
+    ready(page)
+    expect(panel).to_be_visible(timeout=60_000)
+    second = lab.submit(clip("subtitles_mov_text.mp4", "boxed-again.mp4"))
+    expect(row(panel, second)).to_have_attribute("data-state", "completed", timeout=60_000)
+    expect(panel).to_have_count(1)
+    expect(page.get_by_text("Run the cell again")).to_be_visible()
+    expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+
+
 def test_notebook_code_observes_jobs_and_selects_one(
     lab: RunningLab, context: BrowserContext
 ) -> None:

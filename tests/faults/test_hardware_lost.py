@@ -26,7 +26,7 @@ def spec(number: int = 0, **encoding: Any) -> dict[str, Any]:
         "kind": "clip",
         "sources": [{"path": "small.mp4"}],
         "output": f"o{number}.mp4",
-        "encoding": {"quality": "fast", **encoding},
+        "encoding": {"quality": "fast", "smart": False, **encoding},
     }
 
 

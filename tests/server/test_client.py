@@ -49,7 +49,9 @@ def test_waiting_ends_with_the_finished_file(client: Client, server: RunningServ
 
 def test_the_bar_tells_frames_speed_and_the_end(client: Client) -> None:
     log = io.StringIO()
-    job = client.submit(jx.clip("timecode_720p30.mp4", 0, 12, output="bar.mp4", quality="quality"))
+    job = client.submit(
+        jx.clip("timecode_720p30.mp4", 0, 12, output="bar.mp4", quality="quality", smart=False)
+    )
     job.wait(120, file=log)
     lines = log.getvalue().splitlines()
     assert lines and all(line.startswith("bar.mp4: ") for line in lines)
@@ -183,7 +185,9 @@ def test_waiting_survives_a_restart_of_the_server(
     monkeypatch.chdir(running.root)
     with connect(running.url, running.token) as client:
         job = client.submit(
-            jx.clip("timecode_720p30.mp4", 0, 20, output="restarted.mp4", quality="quality")
+            jx.clip(
+                "timecode_720p30.mp4", 0, 20, output="restarted.mp4", quality="quality", smart=False
+            )
         )
         eventually(lambda: job.refresh().progress["frames"] > 30, why=lambda: str(job.json))
         running.stop()

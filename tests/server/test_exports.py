@@ -25,7 +25,7 @@ def long_clip(output: str, **more: Any) -> dict[str, Any]:
         "kind": "clip",
         "sources": [{"path": CLIP, "end": 500 / 30}],
         "output": output,
-        "encoding": {"quality": "quality"},
+        "encoding": {"quality": "quality", "smart": False},
         **more,
     }
 

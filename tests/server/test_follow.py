@@ -125,7 +125,9 @@ def test_waiting_listens_instead_of_asking(
     client: Client, server: RunningServer, requests: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(server.root)
-    job = client.submit(jx.clip(CLIP, 0, 12, output="listened.mp4", quality="balanced"))
+    job = client.submit(
+        jx.clip(CLIP, 0, 12, output="listened.mp4", quality="balanced", smart=False)
+    )
     requests.clear()
     job.wait(120, progress=False)
     assert job.state is State.COMPLETED
@@ -149,7 +151,9 @@ def test_waiting_asks_where_the_feed_cannot_be_had(
     server.add(CLIP)
     monkeypatch.chdir(server.root)
     with connect(server.url, server.token) as client:
-        job = client.submit(jx.clip(CLIP, 0, 12, output="asked.mp4", quality="balanced"))
+        job = client.submit(
+            jx.clip(CLIP, 0, 12, output="asked.mp4", quality="balanced", smart=False)
+        )
         requests.clear()
         job.wait(120, progress=False)
         assert (server.root / "asked.mp4").is_file()

@@ -190,6 +190,27 @@ def test_a_gif_of_minutes_is_no_gif(shell: Shell, root: Path) -> None:
     assert not list(root.glob("*.gif*"))
 
 
+def test_what_is_copied_is_counted_and_needs_no_time(shell: Shell, root: Path) -> None:
+    spec = clip_spec("timecode_720p30.mp4", "smart.mp4", 1.3, 20, quality="fast", smart=True)
+    *steps, job = map(
+        json.loads, shell("run", "-", "--json", input=json.dumps(spec)).stdout.splitlines()
+    )
+    segments = job["segments"]
+    assert segments["copied"] == segments["rendered"] == 1
+    assert segments["total"] == 2
+    # From the beginning of the work on, copied frames count as done.
+    told = [s["progress"]["frames"] for s in steps if s["segments"]["total"]]
+    assert told[0] > 400 and told == sorted(told)
+    assert told[-1] == job["result"]["frames"] == 561
+    assert job["encoder"]["name"] == "libx264"
+    assert complaints(root / "smart.mp4") == ""
+    spec["sources"][0]["start"] = 0
+    spec["sources"][0]["end"] = None
+    whole = json.loads(shell("run", "-", "--json", input=json.dumps(spec)).stdout.splitlines()[-1])
+    assert whole["segments"] == {"copied": 1, "rendered": 0, "reused": 0, "total": 1}
+    assert whole["encoder"]["reason"] == "not needed: all of the video is copied"
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_a_run_leaves_nothing_behind(
     root: Path, environment: dict[str, str], signal_number: int

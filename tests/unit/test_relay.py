@@ -24,6 +24,8 @@ from jupyter_export.notebook.relay import ALLOWED, Relay, allowed
         ("GET", "jobs/a\n"),
         ("GET", "jobs/a b"),
         ("GET", "feed"),
+        # Whole, it would fill the kernel's memory.
+        ("GET", "jobs/a/file"),
         ("GET", ""),
         ("PUT", "jobs"),
         ("POST", "jobs/a/delete"),
@@ -51,6 +53,23 @@ def test_a_page_cannot_reach_anything_but_our_routes(method: str, path: str) -> 
     assert said == [
         {"type": "reply", "tag": "t", "error": "This is no route that a panel may use."}
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "first"),
+    [("jobs/a/log", 0), ("jobs/a/file", -1), ("jobs/../api/file", 0), ("jobs/a/file?x", 0)],
+)
+def test_only_finished_files_come_in_pieces(path: str, first: int) -> None:
+    told = threading.Event()
+    said: list[dict[str, Any]] = []
+    relay = Relay(
+        lambda content, _: (said.append(content), told.set()),
+        lambda: pytest.fail("the server was asked"),
+    )
+    relay.handle({"type": "request", "tag": "t", "method": "GET", "path": path, "from": first})
+    assert told.wait(10)
+    relay.close()
+    assert "error" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,17 @@ import { useEffect, useState } from 'preact/hooks';
 import { usePanel } from './context';
 import { bytes, clock, duration, segmentsText } from './format';
 import type { Translator } from './host';
+import { Player } from './player';
 import type { Entry } from './store';
 import { isRunning, type Job } from './types';
 
 export function Details({ entry }: { entry: Entry }) {
-  const { session, trans, host } = usePanel();
+  const { trans, host } = usePanel();
   const job = entry.job.value;
   const segments = entry.segments.value;
-  const url = job.state === 'completed' ? session.transport.fileUrl(job.output) : null;
   const facts: [string, string | false | null | undefined][] = [
     [trans.__('Output'), job.output],
-    [trans.__('Source'), sourceText(job)],
+    [trans.__('Source'), sourceText(job, trans)],
     [trans.__('Encoder'), job.encoder && encoderText(job.encoder)],
     [trans.__('Segments'), segments.total > 0 && segmentsText(segments, trans)],
     [trans.__('Result'), resultText(job, trans)],
@@ -26,7 +26,7 @@ export function Details({ entry }: { entry: Entry }) {
   ];
   return (
     <div class="jpx-Details">
-      {url && <Player url={url} />}
+      {job.state === 'completed' && <Player key={job.attempt} job={job} />}
       <dl>
         {facts.map(
           ([name, value]) =>
@@ -62,13 +62,14 @@ export function Details({ entry }: { entry: Entry }) {
 const encoderText = ({ name, reason }: NonNullable<Job['encoder']>): string =>
   reason.startsWith(name) ? reason : `${name}: ${reason}`;
 
-function sourceText({ spec }: Job): string | null {
+function sourceText({ spec }: Job, trans: Translator): string | null {
   const source = spec?.sources?.[0];
   if (!source) return null;
   const end = source.end ?? null;
   const range =
     source.start || end !== null ? ` (${source.start ?? 0} s – ${end === null ? '…' : `${end} s`})` : '';
-  return source.path + range;
+  const others = (spec?.sources.length ?? 1) - 1;
+  return source.path + range + (others > 0 ? ` ${trans._n('and %1 more', 'and %1 more', others)}` : '');
 }
 
 function resultText({ result }: Job, trans: Translator): string | null {
@@ -79,13 +80,6 @@ function resultText({ result }: Job, trans: Translator): string | null {
     result.frames !== undefined && trans.__('%1 frames', result.frames.toLocaleString())
   ].filter(Boolean);
   return parts.join(' · ') || null;
-}
-
-function Player({ url }: { url: string }) {
-  const { trans } = usePanel();
-  const [broken, setBroken] = useState(false);
-  if (broken) return <p class="jpx-Note">{trans.__('This browser cannot play this file.')}</p>;
-  return <video controls preload="metadata" src={url} onError={() => setBroken(true)} />;
 }
 
 function Log({ job }: { job: Job }) {

@@ -93,8 +93,17 @@ export class Direct implements Transport {
 
   fileUrl(path: string): string {
     const parts = path.split('/').map(encodeURIComponent).join('/');
+    return this.loadable(`${this.server.baseUrl}files/${parts}`);
+  }
+
+  filmUrl(id: string): string {
+    return this.loadable(this.url(`jobs/${id}/file`));
+  }
+
+  /** An element of the page cannot send the header that JupyterHub wants. */
+  private loadable(url: string): string {
     const token = xsrf();
-    return `${this.server.baseUrl}files/${parts}${token && `?_xsrf=${encodeURIComponent(token)}`}`;
+    return token ? `${url}?_xsrf=${encodeURIComponent(token)}` : url;
   }
 
   private url(path: string): string {

@@ -3,9 +3,8 @@
 import { pageServer } from './direct';
 import { pushJobs, save, type PanelModel } from './model';
 import type { Mounted } from './panel';
-import { Relay } from './relay';
 import type { Core } from './registry';
-import { Session } from './session';
+import type { Session } from './session';
 
 /** The page's own server has this long to answer. */
 const PROBE_MS = 4000;
@@ -53,9 +52,9 @@ export function mountLive(core: Core, element: HTMLElement, options: LiveOptions
     sync();
   };
   const relay = () => {
-    if (gone || !model || !unreachable || session?.transport.kind === 'relay') return;
-    const transport = new Relay(model);
-    draw(new Session(transport, () => transport.dispose()));
+    if (gone || !model || !unreachable) return;
+    const through = core.through(model);
+    if (session !== through) draw(through);
   };
 
   if (direct) {

@@ -6,7 +6,7 @@ import type { Job } from './types';
 
 /** The part of an anywidget model used here. */
 export interface PanelModel extends Comm {
-  get(name: 'key' | 'project' | 'selected'): unknown;
+  get(name: 'key' | 'kernel' | 'project' | 'selected'): unknown;
   set(name: 'jobs' | 'selected', value: unknown): void;
   save_changes(): void;
   on(event: string, callback: (...values: never[]) => void): void;

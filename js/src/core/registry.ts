@@ -4,6 +4,7 @@ import { Direct, type ServerAddress } from './direct';
 import type { Host } from './host';
 import type { PanelModel } from './model';
 import { mountPanel, type Mounted, type PanelOptions } from './panel';
+import { Relay } from './relay';
 import { Session } from './session';
 
 declare const __VERSION__: string;
@@ -15,6 +16,7 @@ export class Core {
   /** What the application around the page can do; JupyterLab's extension sets it. */
   host: Host = {};
   private sessions = new Map<string, Session>();
+  private kernels = new Map<string, { relay: Relay; session?: Session }>();
   private models = new Map<string, PanelModel>();
   private waits = new Map<string, Set<(model: PanelModel) => void>>();
 
@@ -29,6 +31,13 @@ export class Core {
     return session;
   }
 
+  /** The one session through the kernel of a widget, whichever of its widgets carries it. */
+  through(model: PanelModel): Session {
+    const line = this.line(model);
+    line.session ??= new Session(line.relay, () => (line.session = undefined));
+    return line.session;
+  }
+
   /** Draw a panel. */
   mount(element: HTMLElement, options: Omit<PanelOptions, 'host'>): Mounted {
     return mountPanel(element, { ...options, host: this.host });
@@ -37,10 +46,21 @@ export class Core {
   /** A widget's model says that it is there; the returned function says that it is gone. */
   register(key: string, model: PanelModel): () => void {
     this.models.set(key, model);
+    const { relay } = this.line(model);
+    relay.add(model);
     for (const wait of this.waits.get(key) ?? []) wait(model);
     return () => {
       if (this.models.get(key) === model) this.models.delete(key);
+      relay.remove(model);
+      if (relay.isEmpty) this.kernels.delete(String(model.get('kernel')));
     };
+  }
+
+  private line(model: PanelModel) {
+    const kernel = String(model.get('kernel'));
+    const line = this.kernels.get(kernel) ?? { relay: new Relay() };
+    this.kernels.set(kernel, line);
+    return line;
   }
 
   /** Hear of the widget's model behind a panel, now or when it is there. Returns the undo. */

@@ -23,6 +23,8 @@ interface FromKernel {
   status?: number;
   content_type?: string;
   body?: unknown;
+  total?: number;
+  etag?: string;
   error?: string;
   event?: 'opened' | 'heard' | 'closed';
   message?: unknown;
@@ -37,18 +39,34 @@ export class Relay implements Transport {
   readonly kind = 'relay';
   private waiting = new Map<string, (reply: FromKernel, buffers: DataView[]) => void>();
   private channels = new Map<string, (message: FromKernel) => void>();
+  /** The first one carries everything. */
+  private comms = new Set<Comm>();
   private prefix = crypto.getRandomValues(new Uint32Array(1))[0]!.toString(36);
   private count = 0;
 
-  constructor(private comm: Comm) {
+  /** Let messages go over this comm, until `remove`. */
+  add(comm: Comm): void {
+    this.comms.add(comm);
     comm.on('msg:custom', this.heard);
   }
 
-  dispose(): void {
-    this.comm.off('msg:custom', this.heard);
+  remove(comm: Comm): void {
+    const carried = this.comm === comm;
+    if (!this.comms.delete(comm)) return;
+    comm.off('msg:custom', this.heard);
+    if (!carried) return;
+    // What was on its way is lost; the feed opens anew over the next comm.
+    const error = 'the panel that carried this was closed';
+    for (const [tag, hear] of [...this.waiting]) hear({ type: 'reply', tag, error }, []);
+    for (const [tag, hear] of [...this.channels]) hear({ type: 'feed', tag, event: 'closed' });
   }
 
-  ask({ method, path, body, key }: Ask): Promise<Reply> {
+  /** Whether there is no comm at all. */
+  get isEmpty(): boolean {
+    return this.comms.size === 0;
+  }
+
+  ask({ method, path, body, key, from }: Ask): Promise<Reply> {
     const tag = this.newTag();
     return new Promise((resolve, reject) => {
       const fail = (why: string) => {
@@ -61,11 +79,12 @@ export class Relay implements Transport {
         if (reply.status === undefined) return fail(reply.error ?? 'no answer');
         clearTimeout(timer);
         this.waiting.delete(tag);
-        const type = reply.content_type ?? '';
+        const { status, total, etag, content_type: type = '' } = reply;
         const blob = buffers[0] && new Blob([buffers[0] as BlobPart], { type });
-        resolve({ status: reply.status, type, json: reply.body, ...(blob && { blob }) });
+        resolve({ status, type, json: reply.body, total, etag, ...(blob && { blob }) });
       });
-      this.send({ type: 'request', tag, method, path, body, key }) || fail('the kernel is gone');
+      const sent = this.send({ type: 'request', tag, method, path, body, key, from });
+      if (!sent) fail('the kernel is gone');
     });
   }
 
@@ -94,6 +113,14 @@ export class Relay implements Transport {
     return null;
   }
 
+  filmUrl(): null {
+    return null;
+  }
+
+  private get comm(): Comm | undefined {
+    return this.comms.values().next().value;
+  }
+
   private heard = (content: unknown, buffers: DataView[] = []): void => {
     const message = content as FromKernel;
     if (message?.type === 'reply') this.waiting.get(message.tag)?.(message, buffers);
@@ -103,8 +130,8 @@ export class Relay implements Transport {
   /** False when the comm is closed, as after the end of its kernel. */
   private send(content: unknown): boolean {
     try {
-      this.comm.send(content);
-      return true;
+      this.comm?.send(content);
+      return this.comm !== undefined;
     } catch {
       return false;
     }

@@ -1,7 +1,7 @@
 /** The routes as functions; what the server refuses becomes a typed error with its own words. */
 
 import type { HardwareReport } from './hardware';
-import type { Job, QueueState, Spec } from './types';
+import type { Facts, Job, QueueState, Spec } from './types';
 import { Refusal, type Ask, type Reply, type Transport } from './transport';
 
 export type Action = 'cancel' | 'retry' | 'pause' | 'resume';
@@ -42,6 +42,21 @@ export class Rest {
   /** Forget a finished job; its output stays. */
   async remove(id: string): Promise<void> {
     await this.ask({ method: 'DELETE', path: `jobs/${id}` });
+  }
+
+  /** A piece of what a job has made, from its byte `from` on. */
+  piece(id: string, from: number): Promise<Reply> {
+    return this.ask({ method: 'GET', path: `jobs/${id}/file`, from });
+  }
+
+  /** The size and the length of a video. */
+  probe(path: string): Promise<Facts> {
+    return this.json({ method: 'GET', path: `probe?path=${encodeURIComponent(path)}` });
+  }
+
+  /** The JSON Schema of what can be exported. */
+  specSchema<T>(): Promise<T> {
+    return this.json({ method: 'GET', path: 'schema/spec.json' });
   }
 
   async log(id: string): Promise<string> {

@@ -23,6 +23,13 @@ function Row({ entry }: { entry: Entry }) {
   useEffect(() => {
     if (isSelected) element.current?.scrollIntoView?.({ block: 'nearest' });
   }, [isSelected]);
+  const focused = useRef<Element | null>(null);
+  useEffect(() => {
+    // The button that was pressed has gone with the state that offered it: stay in this row.
+    if (focused.current?.isConnected !== false) return;
+    focused.current = null;
+    if (document.activeElement === document.body) element.current?.focus();
+  });
   const toggle = () => {
     const next = new Set(unfolded.peek());
     if (!next.delete(job.id)) next.add(job.id);
@@ -39,6 +46,8 @@ function Row({ entry }: { entry: Entry }) {
       tabIndex={0}
       aria-label={`${name}, ${stateText(job, trans)}`}
       onClick={() => (selected.value = job.id)}
+      onFocusIn={event => (focused.current = event.target as Element)}
+      onFocusOut={event => event.relatedTarget && (focused.current = null)}
       onKeyDown={event => {
         if (event.target !== event.currentTarget) return;
         if (event.key === 'Enter' || event.key === ' ') {
@@ -132,7 +141,7 @@ function Waiting({ entry }: { entry: Entry }) {
   const [front, end] = [trans.__('To the front of the queue'), trans.__('To the end of the queue')];
   const parts = [
     job.queue_position !== null && trans.__('Place %1 in the queue', job.queue_position),
-    job.waiting_for
+    job.waiting_for && trans.__('waits for %1', job.waiting_for)
   ].filter(Boolean);
   return (
     <div class="jpx-Waiting">
@@ -168,14 +177,13 @@ function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; t
       onClick={() => attempt(label, () => session.rest.act(job.id, action))}
     />
   );
-  const plays = job.state === 'completed' && session.transport.fileUrl(job.output) !== null;
   return (
     <div class="jpx-Actions">
       {live && job.paused && button('play', trans.__('Resume'), 'resume')}
       {live && !job.paused && button('pause', trans.__('Pause'), 'pause')}
       {live && button('cancel', trans.__('Cancel'), 'cancel')}
       {finished && button('retry', trans.__('Retry'), 'retry')}
-      {plays && !isUnfolded && (
+      {job.state === 'completed' && !isUnfolded && (
         <IconButton icon="play" label={trans.__('Play')} onClick={toggle} />
       )}
       <IconButton

@@ -8,6 +8,9 @@ export interface Reply {
   type: string;
   json?: unknown;
   blob?: Blob;
+  /** Of a piece of a file: the bytes of the whole file, and its version. */
+  total?: number;
+  etag?: string;
 }
 
 export interface Ask {
@@ -17,6 +20,8 @@ export interface Ask {
   body?: unknown;
   /** Makes a repeated POST the same request. */
   key?: string;
+  /** Through a relay: the first byte of the piece that is wanted of a file. */
+  from?: number;
 }
 
 /** One connection to the feed. */
@@ -39,6 +44,8 @@ export interface Transport {
   open(events: ChannelEvents): Channel;
   /** Where the browser itself can load a file of the server's root; null: nowhere. */
   fileUrl(path: string): string | null;
+  /** Where the browser itself can load what a job has made; null: only piece by piece. */
+  filmUrl(id: string): string | null;
 }
 
 /** Nothing answered. */

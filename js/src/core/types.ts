@@ -34,7 +34,17 @@ export interface Spec {
   output: string;
   project?: string | null;
   sources: { path: string; start?: number; end?: number | null; effects?: unknown[] }[];
+  transition?: unknown;
+  effects?: unknown[];
   encoding?: Record<string, unknown>;
+}
+
+/** What a video is like: upright, with square pixels. */
+export interface Facts {
+  width: number;
+  height: number;
+  /** In seconds. */
+  duration: number | null;
 }
 
 export interface Job {

@@ -3,30 +3,21 @@
 import { render } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 
-import { percentOf } from '../core/format';
 import type { Translator } from '../core/host';
 import type { Session } from '../core/session';
-import { Refusal } from '../core/transport';
-import { nameOf, type Job } from '../core/types';
+import { folderOf, type Facts, type Job } from '../core/types';
+import { FieldError, type Fields, type Kind } from './fields';
 import { useValue } from './hooks';
-import {
-  ASPECTS,
-  defaults,
-  FieldError,
-  freeName,
-  inTheWay,
-  specOf,
-  type Facts,
-  type Fields,
-  type Kind,
-  type Place
-} from './spec';
+import { Field, Sources } from './inputs';
+import { KINDS, offered, type SpecSchema } from './kinds';
+import { defaults, freeName, inTheWay, SOURCE_SUFFIXES, specOf } from './spec';
+import { InTheWay, isRefusal, Refused, troubleOf, type Trouble } from './trouble';
 
 export interface FormOptions {
   session: Session;
   trans: Translator;
-  /** The video to begin with, or ''. */
-  source: string;
+  /** The videos to begin with. */
+  sources: string[];
   /** Names the project where the video's folder does not. */
   notebook: string;
   quality: string;
@@ -44,7 +35,7 @@ export function openForm(options: FormOptions): void {
   dialog.className = 'jpx-Dialog';
   // Keys typed here are not JupyterLab's shortcuts.
   dialog.dataset.lmSuppressShortcuts = 'true';
-  dialog.setAttribute('aria-label', options.trans.__('Export video'));
+  dialog.setAttribute('aria-labelledby', 'jpx-form-title');
   document.body.append(dialog);
   dialog.addEventListener('close', () => {
     render(null, dialog);
@@ -57,48 +48,45 @@ export function openForm(options: FormOptions): void {
 const freshKey = (): string =>
   [...crypto.getRandomValues(new Uint32Array(4))].map(n => n.toString(16)).join('');
 
-interface Trouble {
-  text: string;
-  /** The job in the way. */
-  job: string | null;
-  percent: number | null;
-  duplicate: boolean;
-}
-
 function Form(props: FormOptions & { close: () => void }) {
   const { session, trans, close } = props;
   const [fields, setFields] = useState<Fields>(() =>
-    defaults(props.source, 'clip', new Set(), props.quality, props.notebook)
+    defaults(props.sources, props.quality, props.notebook)
   );
-  const [taken, setTaken] = useState<ReadonlySet<string>>(new Set());
   const [named, setNamed] = useState(false);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   const [busy, setBusy] = useState(false);
-  const [facts, setFacts] = useState<Facts>({ width: null, height: null, duration: null });
   const active = useValue(session.store.active);
+  const [source = ''] = fields.sources;
+  const siblings = useSiblings(folderOf(source), props.list);
+  const videos = siblings.filter(path => SOURCE_SUFFIXES.test(path));
+  const { facts, why, wait } = useFacts(session, source, trans);
+  const kinds = useKinds(session);
+  const kind = KINDS[fields.kind];
   // One form, one export: a repeated click must not become a second one.
   const key = useMemo(freshKey, []);
   const set = (change: Partial<Fields>) => {
     setTrouble(null);
-    setFields(before => ({ ...before, ...change }));
+    if ('output' in change) setNamed(true);
+    // To join, there must be a second one.
+    const more = change.kind === 'concat' && fields.sources.length < 2;
+    setFields(before => ({
+      ...before,
+      ...change,
+      ...(more && { sources: [...before.sources, ''] })
+    }));
   };
 
   useEffect(() => {
-    let wanted = true;
-    const folder = props.source.slice(0, Math.max(0, props.source.lastIndexOf('/')));
-    props.list(folder).then(
-      paths => wanted && setTaken(new Set(paths)),
-      error => console.warn(`jupyter_export: cannot list ${folder || '/'}`, error)
-    );
-    return () => {
-      wanted = false;
-    };
-  }, []);
-  useEffect(() => {
-    if (named || !fields.source) return;
-    const outputs = new Set([...taken, ...active.map(entry => entry.job.peek().output)]);
-    setFields(before => ({ ...before, output: freeName(before.source, before.kind, outputs) }));
-  }, [taken, fields.kind, fields.source, named]);
+    if (!source) return;
+    const taken = new Set([...siblings, ...active.map(entry => entry.job.peek().output)]);
+    const another = videos.find(path => path !== source) ?? '';
+    setFields(before => ({
+      ...before,
+      output: named ? before.output : freeName(source, before.kind, taken),
+      other: before.other || another
+    }));
+  }, [siblings, fields.kind, source, named]);
 
   const duplicate = inTheWay(fields, active.map(entry => entry.job.peek()));
 
@@ -106,7 +94,8 @@ function Form(props: FormOptions & { close: () => void }) {
     setTrouble(null);
     setBusy(true);
     try {
-      const spec = specOf(fields, facts, trans);
+      const known = kind.needsFacts ? await wait() : null;
+      const spec = specOf(fields, known, trans);
       const job = await session.rest.submit(spec, key, allowDuplicate);
       close();
       props.submitted(job);
@@ -119,43 +108,12 @@ function Form(props: FormOptions & { close: () => void }) {
       setBusy(false);
     }
   };
+  const goTo = (id: string) => {
+    close();
+    props.show(id);
+  };
 
-  const text = (name: keyof Fields, label: string, more: Record<string, unknown> = {}) => (
-    <>
-      <label for={`jpx-form-${name}`}>{label}</label>
-      <input
-        id={`jpx-form-${name}`}
-        name={name}
-        value={fields[name]}
-        onInput={event => set({ [name]: event.currentTarget.value })}
-        {...more}
-      />
-    </>
-  );
-  const choice = (name: keyof Fields, label: string, choices: [string, string][]) => (
-    <>
-      <label for={`jpx-form-${name}`}>{label}</label>
-      <select
-        id={`jpx-form-${name}`}
-        name={name}
-        value={fields[name]}
-        onChange={event => set({ [name]: event.currentTarget.value })}
-      >
-        {choices.map(([value, words]) => (
-          <option value={value}>{words}</option>
-        ))}
-      </select>
-    </>
-  );
-  const places: [Place, string][] = [
-    ['start', trans.__('Left or top')],
-    ['middle', trans.__('Middle')],
-    ['end', trans.__('Right or bottom')]
-  ];
-  const kinds: [Kind, string][] = [
-    ['clip', trans.__('Clip: a part of the video')],
-    ['framing', trans.__('Framing: another shape, cropped')]
-  ];
+  const shared = { fields, facts, trans, set };
   return (
     <form
       method="dialog"
@@ -164,58 +122,23 @@ function Form(props: FormOptions & { close: () => void }) {
         void submit(false);
       }}
     >
-      <h2>{trans.__('Export video')}</h2>
+      <h2 id="jpx-form-title">{trans.__('Export video')}</h2>
       <div class="jpx-Fields">
-        {text('source', trans.__('Video'), { required: true, readOnly: Boolean(props.source) })}
-        {choice('kind', trans.__('Kind'), kinds)}
-        {text('start', trans.__('From'), { placeholder: trans.__('the beginning'), inputMode: 'decimal' })}
-        {text('end', trans.__('To'), {
-          placeholder: facts.duration
-            ? trans.__('the end (%1 s)', facts.duration.toFixed(1))
-            : trans.__('the end'),
-          inputMode: 'decimal'
-        })}
-        {fields.kind === 'framing' && (
-          <>
-            {choice('aspect', trans.__('Shape'), ASPECTS.map(a => [a, a]))}
-            {choice('from', trans.__('Frame at first'), places)}
-            {choice('to', trans.__('Frame at last'), places)}
-            <Size facts={facts} change={setFacts} trans={trans} />
-          </>
-        )}
-        {choice('quality', trans.__('Quality'), [
-          ['fast', trans.__('Fast: a preview')],
-          ['balanced', trans.__('Balanced')],
-          ['quality', trans.__('High: for further editing')]
-        ])}
-        {text('output', trans.__('New file'), {
-          required: true,
-          onInput: (event: Event) => {
-            setNamed(true);
-            set({ output: (event.currentTarget as HTMLInputElement).value });
-          }
-        })}
-        {text('project', trans.__('Project'), { placeholder: trans.__('none') })}
+        <Field name="kind" choices={kinds.map(it => [it, KINDS[it].label(trans)])} {...shared} />
+        <Sources many={!kind.isRange} trouble={why} videos={videos} {...shared} />
+        {kind.inputs(fields).map(name => (
+          <Field key={name} name={name} {...shared} />
+        ))}
+        {kind.isRange && <Field name="start" {...shared} />}
+        {kind.isRange && <Field name="end" {...shared} />}
+        <Field name="quality" {...shared} />
+        <Field name="output" {...shared} />
+        <Field name="project" {...shared} />
       </div>
-      {fields.source && <Probe session={session} path={fields.source} tell={setFacts} />}
-      {duplicate && !trouble && <InTheWay job={duplicate} {...props} />}
-      {trouble && (
-        <p class="jpx-Message" role="alert">
-          {trouble.text}
-          {trouble.percent !== null && ` (${trouble.percent} %)`}{' '}
-          {trouble.job && (
-            <button
-              type="button"
-              onClick={() => {
-                close();
-                props.show(trouble.job!);
-              }}
-            >
-              {trans.__('Show it')}
-            </button>
-          )}
-        </p>
+      {duplicate && !trouble && (
+        <InTheWay job={duplicate} session={session} trans={trans} goTo={goTo} />
       )}
+      {trouble && <Refused trouble={trouble} trans={trans} goTo={goTo} />}
       <div class="jpx-Footer">
         <button type="button" onClick={close}>
           {trans.__('Cancel')}
@@ -233,108 +156,64 @@ function Form(props: FormOptions & { close: () => void }) {
   );
 }
 
-/** "already in progress, 41 %", with a link: told before anything is asked of the server. */
-function InTheWay({ job, session, trans, show, close }: FormOptions & { job: Job; close: () => void }) {
-  const entry = session.store.entry(job.id);
-  return (
-    <p class="jpx-Message" role="status">
-      {entry ? <Percent entry={entry} trans={trans} job={job} /> : nameOf(job)}{' '}
-      <button
-        type="button"
-        onClick={() => {
-          close();
-          show(job.id);
-        }}
-      >
-        {trans.__('Show it')}
-      </button>
-    </p>
-  );
-}
-
-function Percent(props: {
-  entry: NonNullable<ReturnType<Session['store']['entry']>>;
-  trans: Translator;
-  job: Job;
-}) {
-  const progress = useValue(props.entry.progress);
-  const { trans, job } = props;
-  return (
-    <span>{trans.__('%1 is already in progress, %2 %.', nameOf(job), percentOf(progress))}</span>
-  );
-}
-
-/** Width and height of the source, to be typed where the browser cannot play the file. */
-function Size(props: { facts: Facts; change: (facts: Facts) => void; trans: Translator }) {
-  const { facts, change, trans } = props;
-  const number = (name: 'width' | 'height', label: string) => (
-    <input
-      type="number"
-      min={16}
-      aria-label={label}
-      placeholder={label}
-      value={facts[name] ?? ''}
-      onInput={event => change({ ...facts, [name]: event.currentTarget.valueAsNumber || null })}
-    />
-  );
-  return (
-    <>
-      <label>{trans.__('Source size')}</label>
-      <span class="jpx-Pair">
-        {number('width', trans.__('Width'))}×{number('height', trans.__('Height'))}
-      </span>
-    </>
-  );
-}
-
-/** Lets the browser look into the file; draws nothing. */
-function Probe(props: { session: Session; path: string; tell: (facts: Facts) => void }) {
-  const latest = useRef(props.tell);
-  latest.current = props.tell;
+/** The files in a folder; none as long as they are not known. */
+function useSiblings(folder: string, list: FormOptions['list']): string[] {
+  const [paths, setPaths] = useState<string[]>([]);
   useEffect(() => {
-    const url = props.session.transport.fileUrl(props.path);
-    if (!url) return;
-    const video = document.createElement('video');
-    const life = new AbortController();
-    video.preload = 'metadata';
-    video.addEventListener(
-      'loadedmetadata',
-      () => {
-        const { videoWidth, videoHeight, duration } = video;
-        latest.current({
-          width: videoWidth || null,
-          height: videoHeight || null,
-          duration: Number.isFinite(duration) ? duration : null
-        });
-      },
-      { signal: life.signal }
+    let wanted = true;
+    list(folder).then(
+      found => wanted && setPaths(found),
+      error => console.warn(`jupyter_export: cannot list ${folder || '/'}`, error)
     );
-    // Not at each letter that is typed.
-    const timer = setTimeout(() => (video.src = url), 300);
     return () => {
-      clearTimeout(timer);
-      life.abort();
-      video.removeAttribute('src');
-      video.load();
+      wanted = false;
     };
-  }, [props.path]);
-  return null;
+  }, [folder]);
+  return paths;
 }
 
-function troubleOf(error: unknown, trans: Translator): Trouble {
-  if (error instanceof FieldError) {
-    return { text: error.message, job: null, percent: null, duplicate: false };
-  }
-  // By its shape: the error may come from the core of another bundle.
-  if (error instanceof Error && 'problem' in error) {
-    const { problem, advice, job } = error as Refusal;
-    const progress = problem.progress as { percent?: number } | undefined;
-    return {
-      text: [error.message, advice].filter(Boolean).join(' '),
-      job,
-      percent: progress?.percent === undefined ? null : Math.floor(progress.percent),
-      duplicate: problem.type === 'duplicate-job'
+/** What the server says of a video: its facts, or why there are none. */
+function useFacts(session: Session, path: string, trans: Translator) {
+  const [facts, setFacts] = useState<Facts | null>(null);
+  const [why, setWhy] = useState('');
+  const asked = useRef<{ path: string; answer: Promise<Facts> } | null>(null);
+  const wait = () => {
+    if (asked.current?.path !== path) {
+      asked.current = { path, answer: session.rest.probe(path) };
+    }
+    return asked.current.answer;
+  };
+  useEffect(() => {
+    setFacts(null);
+    setWhy('');
+    if (!path) return;
+    let wanted = true;
+    // Not at each letter that is typed.
+    const timer = setTimeout(() => {
+      wait().then(
+        found => wanted && setFacts(found),
+        error => {
+          console.warn(`jupyter_export: ${path} was not probed`, error);
+          if (wanted) setWhy(isRefusal(error) ? error.message : trans.__('The server does not answer.'));
+        }
+      );
+    }, 300);
+    return () => {
+      wanted = false;
+      clearTimeout(timer);
     };
-  }
-  return { text: trans.__('The server does not answer.'), job: null, percent: null, duplicate: false };
+  }, [path]);
+  return { facts, why, wait };
+}
+
+/** The kinds that the server can do. */
+function useKinds(session: Session): Kind[] {
+  const [kinds, setKinds] = useState<Kind[]>(['clip', 'concat', 'framing']);
+  useEffect(() => {
+    session.rest.specSchema<SpecSchema>().then(
+      schema => setKinds(offered(schema)),
+      error => console.warn('jupyter_export: the kinds of exports are not known', error)
+    );
+  }, []);
+  return kinds;
 }

@@ -11,6 +11,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { core } from '../core/registry';
 import { nameOf, type Job } from '../core/types';
+import { drawBoxes } from './box';
 import { files } from './files';
 import { openForm } from './form';
 import { filmIcon } from './icon';
@@ -100,18 +101,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
     }
     notifications({ session, baseUrl, settings, files: handling, trans, show });
 
-    const selectedVideo = (): string => {
-      const browser = browsers?.tracker.currentWidget;
-      const item = browser && [...browser.selectedItems()].find(it => it.type !== 'directory');
-      return item && SOURCE_SUFFIXES.test(item.name) ? contents.localPath(item.path) : '';
+    const selectedVideos = (): string[] => {
+      const items = [...(browsers?.tracker.currentWidget?.selectedItems() ?? [])];
+      return items
+        .filter(it => it.type !== 'directory' && SOURCE_SUFFIXES.test(it.name))
+        .map(it => contents.localPath(it.path));
     };
-    const newExport = (source = '') => {
+    const newExport = (sources: string[]) => {
       const current = labShell?.currentWidget ?? app.shell.currentWidget;
       const path = (current as { context?: { path?: string } } | null)?.context?.path ?? '';
       openForm({
         session,
         trans,
-        source,
+        sources,
         notebook: path.endsWith('.ipynb') ? path : '',
         quality: settings.quality,
         list: async folder => {
@@ -132,7 +134,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       trans,
       open: handling.open,
       reveal: handling.reveal,
-      newExport: () => newExport(selectedVideo())
+      newExport: () => newExport(selectedVideos())
     };
 
     const { commands } = app;
@@ -145,14 +147,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.new, {
       label: trans.__('Export Video…'),
       icon: filmIcon,
-      execute: args => newExport(typeof args.path === 'string' ? args.path : selectedVideo())
+      execute: args => newExport(typeof args.path === 'string' ? [args.path] : selectedVideos())
     });
     commands.addCommand(CommandIDs.exportFile, {
-      label: trans.__('Export Video…'),
+      label: () =>
+        selectedVideos().length > 1 ? trans.__('Join Videos…') : trans.__('Export Video…'),
       icon: filmIcon,
       // In the context menu of a file that is no video there is nothing to export.
-      isVisible: () => selectedVideo() !== '',
-      execute: () => newExport(selectedVideo())
+      isVisible: () => selectedVideos().length > 0,
+      execute: () => newExport(selectedVideos())
     });
     commands.addCommand(CommandIDs.pauseQueue, {
       label: trans.__('Pause the Queue of Video Exports'),
@@ -179,6 +182,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       { safe: true, mimeTypes: [PANEL_MIME], createRenderer: () => new PanelRenderer(page) },
       RENDERER_RANK
     );
+    drawBoxes(page, app.docRegistry, trans);
   }
 };
 
