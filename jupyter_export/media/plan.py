@@ -84,7 +84,7 @@ class Plan(_Plan):
     parameter_sets: tuple[str, ...]
     """Those of H.264 that copied packets refer to, in hexadecimal digits."""
     encoder: str | None
-    """The name of what renders; None where everything is copied."""
+    """The name of what encodes the output; None where everything is copied."""
     notes: tuple[str, ...] = ()
 
 
@@ -158,6 +158,7 @@ def make_plan(
     planner = _Planner(spec, shapes, upright, recipe_encoder, rate, base)
     seconds = min([segment_seconds, *(effect(e.type).segment_seconds for e in _effects(spec))])
     segments = tuple(_segments(planner, copying, seconds, rate))
+    rendering = encoder.name if any(s.kind == "render" for s in segments) else None
     total = sum(part.count for part in parts)
     if limits is not None and rate is not None:
         check_length(spec, total / rate, limits)
@@ -176,7 +177,7 @@ def make_plan(
         animation=None if limits is None else animation_recipe(spec, limits),
         colour=shapes.colour,
         parameter_sets=tuple(u.hex() for u in copying.sets),
-        encoder=encoder.name if any(s.kind == "render" for s in segments) else None,
+        encoder=limits.encoder if limits is not None else rendering,
         notes=(*_notes(sources), *copying.notes),
     )
 
