@@ -123,4 +123,4 @@ def _check_animation(encoding: Encoding, name: str, limits: Animation) -> None:
 
 def _suffixes_for(codec: str) -> str:
     fitting = [s for s, c in CONTAINERS.items() if codec in (*c.video, *c.audio)]
-    return " or ".join(fitting)
+    return " or ".join(filter(None, [", ".join(fitting[:-1]), fitting[-1]]))
