@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds until the number of running exports is counted anew.
 ACTIVITY_SECONDS = 30.0
+#: More tasks than this never run at once, whatever the queue's limits.
+POOL_SIZE = 256
 #: Seconds that stopping may take beyond what the settings give the workers.
 STOP_MARGIN_SECONDS = 5.0
 
@@ -74,7 +76,8 @@ class ExportApp(Settings, ExtensionApp):
             )
             log.warning("no exports: %s", self.refusal)
             return
-        self.pool = LocalPool(self, self.max_concurrent_exports * self.segment_width)
+        # The queue limits what runs; the pool has a place for all that it can let run.
+        self.pool = LocalPool(self, POOL_SIZE)
         self.exports = Exports(self, root, self.pool, self.encoders)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
@@ -109,6 +112,14 @@ class ExportApp(Settings, ExtensionApp):
     def current_activity(self) -> int:
         """How many exports run: a server with any is not shut down as idle."""
         return self._tally.running
+
+    def change_limits(self, limits: dict[str, Any]) -> None:
+        """Set these settings until the server ends."""
+        for name, value in limits.items():
+            log.info("action=change-limit %s=%r was=%r", name, value, getattr(self, name))
+            setattr(self, name, value)
+        if self.exports is not None:
+            self.exports.limits_changed()
 
     async def health(self) -> dict[str, Any]:
         """Whether exports work here: the queue's own health, or the reason why it has none."""

@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="which encoders work here, and why not")
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(command=_doctor)
+
+    from .upscale.commands import add_commands
+
+    add_commands(commands.add_parser("models", help="upscaling models: list, pull, verify"))
     return parser
 
 
@@ -193,16 +197,22 @@ def _doctor(args: argparse.Namespace) -> int:
 
     from .hardware.choice import Encoders
     from .hardware.doctor import to_json, to_lines
+    from .hardware.gpus import Gpus
+    from .queue import sharing
+    from .queue.reservations import Reservations
     from .settings import Settings
 
     settings = Settings()
     # Always a fresh look: who asks the doctor does not want to hear what was true last week.
     report = asyncio.run(Encoders(settings).report(refresh=True))
     order, force_cpu = settings.encoder_priority, settings.force_cpu
+    leases, gpus = Reservations(settings).to_json(), Gpus().view()
     if args.json:
-        _say(json.dumps(to_json(report, order, force_cpu), indent=2))
+        value = {**to_json(report, order, force_cpu), **sharing.to_json(leases, gpus)}
+        _say(json.dumps(value, indent=2))
     else:
-        _say("\n".join(to_lines(report, order, force_cpu)))
+        lines = to_lines(report, order, force_cpu) + sharing.to_lines(leases, gpus)
+        _say("\n".join(lines))
     return DONE
 
 

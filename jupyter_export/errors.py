@@ -15,6 +15,12 @@
     │   ├── EncoderUnavailable      the encoder asked for cannot be used here
     │   ├── EncoderBusy             all its sessions are in use: the job waits
     │   └── EncoderFailed           an encoder stopped in the middle of its work
+    ├── UpscaleError            upscaling cannot be done
+    │   ├── ModelMissing            the model has not been downloaded
+    │   ├── ModelUnusable           the file is damaged, or no model
+    │   ├── UpscaleUnavailable      what upscaling needs is not installed
+    │   ├── OutOfMemory             a picture does not fit, however it is cut
+    │   └── DownloadFailed          a model could not be downloaded
     ├── QueueError              the queue refuses
     │   ├── JobNotFound             there is no such job
     │   ├── IllegalMove             the job's state does not allow it
@@ -39,6 +45,7 @@ __all__ = [
     "CacheLost",
     "Cancelled",
     "DiskFull",
+    "DownloadFailed",
     "DuplicateJob",
     "EncoderBusy",
     "EncoderError",
@@ -48,6 +55,9 @@ __all__ = [
     "IllegalMove",
     "InternalError",
     "JobNotFound",
+    "ModelMissing",
+    "ModelUnusable",
+    "OutOfMemory",
     "OutputError",
     "OutputInUse",
     "PathError",
@@ -58,6 +68,8 @@ __all__ = [
     "SourceMissing",
     "SourceUnreadable",
     "SpecError",
+    "UpscaleError",
+    "UpscaleUnavailable",
     "WorkerLost",
 ]
 
@@ -201,6 +213,47 @@ class EncoderFailed(EncoderError):
 
     title = "The encoder failed"
     transient = True
+
+
+class UpscaleError(ExportError):
+    """Upscaling cannot be done."""
+
+    title = "Upscaling failed"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class ModelMissing(UpscaleError):
+    """The model that the spec names has not been downloaded."""
+
+    title = "The upscaling model is missing"
+
+
+class ModelUnusable(UpscaleError):
+    """A file of weights is damaged, was changed, or is no model of Real-ESRGAN."""
+
+    title = "This upscaling model cannot be used"
+
+
+class UpscaleUnavailable(UpscaleError):
+    """What upscaling needs is not installed, or the GPU it was planned for is not there."""
+
+    title = "Upscaling is not available here"
+
+
+class OutOfMemory(UpscaleError):
+    """A picture does not fit into the memory of the device, however small it is cut.
+
+    On a GPU the queue tries such a job once more with the device for itself alone.
+    """
+
+    title = "Not enough memory for upscaling"
+
+
+class DownloadFailed(UpscaleError):
+    """A model could not be downloaded, or what came is not that model."""
+
+    title = "The download failed"
+    status = HTTPStatus.BAD_GATEWAY
 
 
 class QueueError(ExportError):

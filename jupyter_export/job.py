@@ -68,6 +68,8 @@ class Progress:
     fps: float | None = None
     """Frames rendered per second of wall time, lately."""
     eta_s: float | None = None
+    waiting_for: str | None = None
+    """What keeps the work from going on; not part of the JSON form, but the job's own."""
 
     def to_json(self) -> dict[str, Any]:
         """The job's `progress` in REST, feed and CLI."""
@@ -123,6 +125,8 @@ class Job:
     cancel_requested: bool = False
     not_before: datetime | None = None
     """A retry waits until then."""
+    need: dict[str, Any] | None = None
+    """What it needs of a GPU, as `hardware.needs.Need` has it; None: not known yet."""
     encoder: dict[str, str] | None = None
     """``{"name", "reason"}``: what encodes it, and why."""
     error: dict[str, Any] | None = None

@@ -18,9 +18,11 @@ from .errors import Cancelled, EncoderBusy, ExportError
 from .hardware.choice import Encoders
 from .job import Job, Progress, State
 from .paths import resolve_output
+from .queue.hold import Hold
 from .queue.order import Order, Outline, Produced
 from .queue.pipeline import produce
 from .queue.publish import part_path, publish, remove
+from .queue.reservations import Reservations
 from .settings import Settings
 from .spec import ExportSpec, parse
 from .workers.pool import LocalPool
@@ -111,12 +113,16 @@ class _Export:
             allow_hidden=self.settings.allow_hidden,
             labels={"job": self.job.id, "attempt": self.job.attempt},
         )
+        hold = Hold(Reservations(self.settings), pool, patient=True)
+        watch = (self._progressed, self._outlined, hold)
         try:
-            produced = await produce(order, pool, encoders, self._progressed, self._outlined)
+            produced = await produce(order, pool, encoders, *watch)
         except EncoderBusy as error:
             # No queue in which to wait: who exports here and now wants the file.
             order = replace(order, avoid_hardware=f"is busy ({error.detail.rstrip('.')})")
-            produced = await produce(order, pool, encoders, self._progressed, self._outlined)
+            produced = await produce(order, pool, encoders, *watch)
+        finally:
+            await hold.close()
         try:
             await publish(produced.part, self.output)
         except BaseException:
@@ -125,7 +131,7 @@ class _Export:
         return produced
 
     def _progressed(self, progress: Progress) -> None:
-        self.report(self.job.to_json(progress))
+        self.report(self.job.to_json(progress, waiting_for=progress.waiting_for))
 
     async def _outlined(self, outline: Outline) -> None:
         self.job = self.job.evolve(

@@ -24,9 +24,49 @@ ENV_PREFIX = "JUPYTER_EXPORT_"
 class Settings(HasTraits):
     """What an administrator or user can set; `ExportApp` and the command line share it."""
 
-    max_concurrent_exports = Int(3, min=1, help="How many exports run at once.").tag(config=True)
+    max_concurrent_exports = Int(
+        3,
+        min=1,
+        help="How many exports run at once, not counting those on a GPU: neither holds up the "
+        "other.",
+    ).tag(config=True)
 
-    force_cpu = Bool(False, help="Never use a hardware encoder.").tag(config=True)
+    gpu_exports_per_device = Int(
+        2,
+        min=1,
+        help="How many exports use one GPU at once, of all users together, if its memory allows.",
+    ).tag(config=True)
+
+    gpu_headroom_mib = Int(
+        512, min=0, help="GPU memory, in MiB, that exports leave free on each device."
+    ).tag(config=True)
+
+    nvenc_sessions = Int(
+        8,
+        min=0,
+        help="NVENC sessions on the whole machine, as GeForce drivers count them; 0 is no limit.",
+    ).tag(config=True)
+
+    nvenc_sessions_per_gpu = Int(
+        0, min=0, help="NVENC sessions on one GPU; 0 is no limit of its own."
+    ).tag(config=True)
+
+    encoding_cores = Int(
+        0,
+        min=0,
+        help="Segments that are encoded in software at once, of all users together; 0 is one per "
+        "core, and never fewer than this server alone may run.",
+    ).tag(config=True)
+
+    lease_dir = Unicode(
+        help="Where exports of all users agree on GPUs and cores; by default "
+        "`/run/jupyter-export` if an administrator made it, else a folder of this user alone. A "
+        "local disk."
+    ).tag(config=True)
+
+    force_cpu = Bool(False, help="Never use a hardware encoder, nor a GPU for upscaling.").tag(
+        config=True
+    )
 
     encoder_priority = List(
         Enum(["nvenc", "qsv", "amf", "vaapi", "videotoolbox", "software"]),
@@ -101,6 +141,30 @@ class Settings(HasTraits):
         False, help="Let exports read and write hidden files, as the contents manager may."
     ).tag(config=True)
 
+    models_dir = Unicode(
+        help="Where upscaling models are kept; by default `models` in `data_dir`. Compatible "
+        "`.pth` and `.safetensors` files put there can be used by their names."
+    ).tag(config=True)
+
+    models_url = Unicode(
+        "https://github.com/xinntao/Real-ESRGAN/releases/download",
+        help="Where `jupyter export models pull` gets the published models; a mirror has them "
+        "under the same `tag/file`.",
+    ).tag(config=True)
+
+    upscale_backend = Enum(
+        ["engine", "realesrgan"],
+        "engine",
+        help="What upscales: the engine of this package, or, slower, the package `realesrgan`.",
+    ).tag(config=True)
+
+    upscale_memory = Int(
+        0,
+        min=0,
+        help="MiB of memory that the inside of an upscaling network may take; pictures are cut "
+        "to fit. 0 is 2048 on a GPU and 512 on the CPU.",
+    ).tag(config=True)
+
     max_queued = Int(10_000, min=1, help="How many jobs may wait at once.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -127,6 +191,10 @@ class Settings(HasTraits):
                     f"The setting: {trait.help}",
                 ) from None
 
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same settings."""
+        return {environment_name(n): _text(getattr(self, n)) for n in Settings.class_own_traits()}
+
     @property
     def data_path(self) -> Path:
         """The folder of the store."""
@@ -138,6 +206,11 @@ class Settings(HasTraits):
         return Path(self.cache_dir) if self.cache_dir else self.data_path / "segments"
 
     @property
+    def models_path(self) -> Path:
+        """The folder of the upscaling models."""
+        return Path(self.models_dir) if self.models_dir else self.data_path / "models"
+
+    @property
     def segment_width(self) -> int:
         """How many segments of one export render at once."""
         return self.segment_workers or max(1, (os.cpu_count() or 1) // 4)
@@ -146,6 +219,12 @@ class Settings(HasTraits):
 def environment_name(trait: str) -> str:
     """``force_cpu`` → ``JUPYTER_EXPORT_FORCE_CPU``."""
     return ENV_PREFIX + trait.upper()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _value(trait: TraitType[Any, Any], text: str) -> Any:

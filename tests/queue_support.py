@@ -39,6 +39,8 @@ class FileExecutor:
         """Tasks of exports that go on."""
         self.most_busy = 0
         self.closed = False
+        self.retired: list[str] = []
+        """Leases whose workers were to end."""
 
     def names(self) -> list[str]:
         return [task.name for task in self.tasks]
@@ -58,6 +60,9 @@ class FileExecutor:
             raise
         finally:
             self.busy -= task.lane is Lane.EXPORT
+
+    async def retire(self, lease: str) -> None:
+        self.retired.append(lease)
 
     async def close(self) -> None:
         self.closed = True

@@ -5,6 +5,7 @@ Decoding, filtering and encoding release the GIL, so three threads keep three st
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Generator, Iterable
@@ -24,7 +25,8 @@ class _End:
 def in_thread(items: Iterable[T], name: str, depth: int = _DEPTH) -> Generator[T, None, None]:
     """Yield `items`, which a thread produces ahead, by at most `depth`.
 
-    An error of the producer is raised here, after the items before it. When the consumer stops
+    The thread has a copy of the context variables of who asks for the first item. An error of the
+    producer is raised here, after the items before it. When the consumer stops
     early, the producer is stopped and waited for.
     """
     box: queue.Queue[T | _End] = queue.Queue(depth)
@@ -48,7 +50,8 @@ def in_thread(items: Iterable[T], name: str, depth: int = _DEPTH) -> Generator[T
         except BaseException as error:  # handed over: the consumer raises it
             put(_End(error))
 
-    thread = threading.Thread(target=produce, name=name, daemon=True)
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(produce,), name=name, daemon=True)
     thread.start()
     try:
         while True:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 from av.video.frame import VideoFrame
 
 from .effects import effect
-from .effects.base import Step
+from .effects.base import Ahead, Step
 from .effects.drawing import joined
 from .encode import encode_segment
 from .facts import Colour
@@ -97,20 +99,46 @@ def _strand(
     """Every frame that `strand` shows, upright, through its steps, in the strand's shape."""
     video = strand.video
     steps = joined([make_step(step) for step in strand.steps])
-    straighten = upright(video, strand.steps[0].picture.pix_fmt) if steps else None
-    finish = Convert(video, strand.picture, turn=not steps, colour=colour)
-    last: VideoFrame | None = None
-    result: VideoFrame | None = None
-    for frame, pts in _shown(frames, strand):
-        if frame is not last or result is None:
-            last = result = frame
-            time = (pts - strand.origin) * video.time_base
-            if straighten is not None:
-                result = straighten(result)
-            for step in steps:
-                result = step(result, time)
-            result = finish(result)
+    if steps:
+        steps.insert(0, _whole(upright(video, strand.steps[0].picture.pix_fmt)))
+    steps.append(_whole(Convert(video, strand.picture, turn=not steps, colour=colour)))
+    timed: Iterator[tuple[VideoFrame, Fraction]] = (
+        (frame, (pts - strand.origin) * video.time_base) for frame, pts in _shown(frames, strand)
+    )
+    for step in steps:
+        timed = _through(step, timed)
+    for result, _ in timed:
         yield result
+
+
+def _whole(convert: Convert) -> Step:
+    return lambda frame, time: convert(frame)
+
+
+def _through(
+    step: Step, frames: Iterator[tuple[VideoFrame, Fraction]]
+) -> Iterator[tuple[VideoFrame, Fraction]]:
+    """Every frame as `step` makes it; one that comes again (the same object) is not made again."""
+    late = 1 if isinstance(step, Ahead) else 0
+    waiting: deque[tuple[Callable[[], VideoFrame], Fraction]] = deque()
+    last: VideoFrame | None = None
+    for frame, time in frames:
+        if frame is not last:
+            last = frame
+            result = _begun(step, frame, time)
+        waiting.append((result, time))
+        if len(waiting) > late:
+            finish, when = waiting.popleft()
+            yield finish(), when
+    for finish, when in waiting:
+        yield finish(), when
+
+
+def _begun(step: Step, frame: VideoFrame, time: Fraction) -> Callable[[], VideoFrame]:
+    if isinstance(step, Ahead):
+        return cache(step.begin(frame, time))
+    made = step(frame, time)
+    return lambda: made
 
 
 def _shown(frames: Iterator[VideoFrame], strand: StrandRecipe) -> Iterator[tuple[VideoFrame, int]]:

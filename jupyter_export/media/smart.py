@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Copying", "Piece", "Streams", "decide", "wanted"]
 
-KINDS = {Kind.CLIP, Kind.CONCAT, Kind.OVERLAY, Kind.ANNOTATE}
-#: Codecs whose packets can be copied.
+_KINDS = {Kind.CLIP, Kind.CONCAT, Kind.OVERLAY, Kind.ANNOTATE}
+#: Codecs whose packets can be copied, and suffixes of outputs that take both.
 _CODECS = {"h264", "hevc"}
+_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv"}
 #: Parameter sets of either type have ids up to this that x264 can use.
 _MAX_ID = 31
 #: Of an `avcC` record.
@@ -70,12 +71,16 @@ class Copying:
 def wanted(spec: ExportSpec, taken: Taken) -> bool:
     """Whether to look at the packets of a range at all."""
     return (
-        spec.encoding.smart
-        and spec.kind in KINDS
+        _asked(spec)
         and spec.segment_encoding.quality is not Quality.LOSSLESS
         and taken.facts.video.codec in _CODECS
         and taken.facts.video.codec == spec.encoding.codec
     )
+
+
+def _asked(spec: ExportSpec) -> bool:
+    suffix = PurePosixPath(spec.output).suffix.lower()
+    return spec.encoding.smart and spec.kind in _KINDS and suffix in _SUFFIXES
 
 
 def decide(
@@ -93,7 +98,7 @@ def decide(
     used where nothing is copied. Without `streams`, nothing is.
     """
     nothing = Copying(tuple(Piece(p, copied=False) for p in parts), encoder, {})
-    if streams is None or not spec.encoding.smart or spec.kind not in KINDS:
+    if streams is None or not _asked(spec):
         return nothing
     chosen: dict[str, Bitstream] = {}
     reasons: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 from ..errors import PathError, WorkerLost
 from ..paths import resolve_output, resolve_source
@@ -27,8 +28,10 @@ async def admit(
     settings: Settings,
     executor: Executor,
     encoders: EncoderChooser,
-) -> Path:
-    """Check `spec` and give its output as an absolute real path.
+) -> tuple[Path, dict[str, Any]]:
+    """Check `spec`; give its output as an absolute real path, and what the worker found out.
+
+    That is empty if the source takes long to inspect.
 
     Raises:
         SpecError: a path or a source cannot be used; `field` says which.
@@ -49,13 +52,13 @@ async def admit(
     )
     try:
         async with asyncio.timeout(INSPECT_SECONDS):
-            await executor.run(task, lambda message: None)
+            return output, await executor.run(task, lambda message: None)
     except TimeoutError:
         log.info("output=%s accepted unseen: its source takes long to inspect", output)
     except WorkerLost as error:
         # The job's own attempts are limited; they tell better what is wrong.
         log.warning("output=%s accepted unseen: %s", output, error)
-    return output
+    return output, {}
 
 
 def _check_paths(spec: ExportSpec, root: Path, allow_hidden: bool) -> Path:

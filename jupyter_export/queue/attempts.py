@@ -10,7 +10,8 @@ from typing import Any
 
 from ..job import Job, SegmentCounts, State
 from .choice import QueueState
-from .records import Records
+from .records import KEPT_PEAKS, Records
+from .rows import text_of_time
 from .schema import scalar
 
 __all__ = ["Attempts", "cancelled"]
@@ -55,12 +56,20 @@ class Attempts(Records):
         segments: SegmentCounts,
         total_frames: int,
         notes: tuple[str, ...],
+        need: dict[str, Any] | None = None,
     ) -> Job | None:
-        """What a running attempt found out, logged as `event`: planned or advanced."""
+        """What a running attempt found out, logged as `event`: planned or advanced.
+
+        Without `need`, what is known of that stays.
+        """
 
         def change(job: Job) -> Job:
             return job.evolve(
-                encoder=encoder, segments=segments, total_frames=total_frames, notes=notes
+                encoder=encoder,
+                segments=segments,
+                total_frames=total_frames,
+                notes=notes,
+                need=job.need if need is None else need,
             )
 
         return self._change(id, event, change, attempt=attempt, state=State.RUNNING)
@@ -99,9 +108,20 @@ class Attempts(Records):
 
         return self._change(id, None, change, attempt=attempt, state=State.PUBLISHING)
 
-    def requeue(self, id: str, attempt: int) -> Job | None:
-        """Back to ``queued`` as it was, no failure counted: a pause, or a server that stopped."""
-        return self._end_attempt(id, attempt, "requeued", State.QUEUED)
+    def requeue(self, id: str, attempt: int, *, need: dict[str, Any] | None = None) -> Job | None:
+        """Back to ``queued`` as it was, no failure counted: a pause, or a server that stopped.
+
+        With `need`, it has turned out to need that of a GPU, and waits for it.
+        """
+        changes = {} if need is None else {"need": need}
+        return self._end_attempt(id, attempt, "requeued", State.QUEUED, **changes)
+
+    def measured(self, key: str, mib: int) -> None:
+        """Remember how much GPU memory an export of `key` took."""
+        with self._writing():
+            at = text_of_time(datetime.now(UTC))
+            self._sql.add_peak(self._connection, key=key, mib=mib, at=at)
+            self._sql.trim_peaks(self._connection, key=key, keep=KEPT_PEAKS)
 
     def retry_later(
         self,

@@ -42,6 +42,7 @@ class Meter:
         self._reported_at: float | None = None
         self._told_frames = 0
         self._told_percent = 0.0
+        self._waiting_for: str | None = None
 
     def phase(self, name: str) -> None:
         """A new phase begins: planning, rendering, assembling or publishing."""
@@ -80,6 +81,11 @@ class Meter:
         self._fraction = min(1.0, max(self._fraction, fraction))
         self._emit()
 
+    def waiting(self, reason: str | None) -> None:
+        """The work cannot go on for a reason, or (None) goes on again."""
+        changed, self._waiting_for = reason != self._waiting_for, reason
+        self._emit(force=changed)
+
     def refresh(self) -> None:
         """Time has passed: a heartbeat."""
         self._emit()
@@ -117,6 +123,7 @@ class Meter:
             percent=self._told_percent,
             fps=fps,
             eta_s=eta,
+            waiting_for=self._waiting_for,
         )
 
     def _percent(self, done: int) -> float:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CacheLost, EncoderBusy, EncoderError, WorkerLost
 from ..job import Progress, SegmentCounts
-from ..workers.executor import Executor, OnProgress, Task
+from ..workers.executor import Executor, GpuShare, OnProgress, Task
+from .hold import Hold
 from .meter import Meter
 from .order import EncoderChooser, OnOutline, Order, Outline, Produced
 from .publish import remove
@@ -41,20 +42,23 @@ async def produce(
     encoders: EncoderChooser,
     on_progress: Callable[[Progress], None],
     on_outline: OnOutline | None = None,
+    hold: Hold | None = None,
 ) -> Produced:
     """Export into the part file; on any failure, and when cancelled, the part file is removed.
 
     `on_progress` is called in the event loop, at least every second and at most about ten times
     a second; what it is told never goes back. If a hardware encoder fails, the whole export is
     planned and encoded again in software, a note says so, and the encoder is tried again before
-    another export gets it.
+    another export gets it. `hold` takes care of GPUs and cores (None: nobody does); whoever gives
+    it closes it.
 
     Raises:
         EncoderBusy: the hardware encoder has no room now; the finished segments stay.
         ExportError: as a task raised it.
+        MustWait: more of a GPU is needed than is free, and `hold` is not patient.
     """
     meter = Meter(on_progress)
-    attempt = _Attempt(order, executor, encoders, meter, on_outline)
+    attempt = _Attempt(order, executor, encoders, meter, on_outline, hold)
     try:
         async with _heartbeat(meter):
             return await attempt.run()
@@ -85,12 +89,14 @@ class _Attempt:
         encoders: EncoderChooser,
         meter: Meter,
         on_outline: OnOutline | None,
+        hold: Hold | None,
     ) -> None:
         self._order = order
         self._executor = executor
         self._encoders = encoders
         self._meter = meter
         self._on_outline = on_outline
+        self._hold = hold
         self._notes = list(order.notes)
         self._origins: dict[int, str] = {}
         """How each finished segment came to be, by its index."""
@@ -138,6 +144,8 @@ class _Attempt:
         self._meter.phase("planning")
         self._origins.clear()
         planned = await self._task("plan", self._plan_params(choice))
+        if self._hold is not None and any(s["kind"] != "copy" for s in planned["segments"]):
+            await self._hold.ensure(choice.name, planned.get("vram"), self._meter.waiting)
         for note in planned["notes"]:
             self._note(note)
         segments: list[dict[str, Any]] = planned["segments"]
@@ -162,7 +170,7 @@ class _Attempt:
         self._meter.planned(outline.total_frames)
         outline = self._copied(segments, outline)
         await self._tell(outline)
-        outline, made = await self._assembled(planned, segments, outline)
+        outline, made = await self._assembled(planned, segments, outline, choice.hardware)
         self._meter.phase("publishing")
         return Produced(
             part=self._order.part,
@@ -183,13 +191,17 @@ class _Attempt:
         return replace(outline, segments=counts)
 
     async def _assembled(
-        self, planned: dict[str, Any], segments: list[dict[str, Any]], outline: Outline
+        self,
+        planned: dict[str, Any],
+        segments: list[dict[str, Any]],
+        outline: Outline,
+        hardware: bool,
     ) -> tuple[Outline, dict[str, Any]]:
         """Render and assemble; what somebody deletes from the cache meanwhile is made again."""
         cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
         pending = [i for i, segment in enumerate(segments) if segment["kind"] != "copy"]
         for _ in range(CACHE_LOSSES):
-            outline = await self._render(planned["plan"], pending, outline)
+            outline = await self._render(planned["plan"], pending, outline, hardware)
             self._meter.phase("assembling")
             if planned["audio"] is not None:
                 await self._task("audio", cached)
@@ -207,10 +219,15 @@ class _Attempt:
             f"Stop whatever cleans {self._order.cache}, then retry.",
         )
 
-    async def _render(self, plan: Any, indices: list[int], outline: Outline) -> Outline:
+    async def _render(
+        self, plan: Any, indices: list[int], outline: Outline, hardware: bool
+    ) -> Outline:
         """Render segments, `width` at once; the first failure stops the others."""
         pending = iter(indices)
         planned = outline.segments.total
+        width = self._order.width
+        if self._hold is not None:
+            width = self._hold.width(width)
 
         def heard(index: int, message: dict[str, Any]) -> None:
             self._meter.rendering(index, message["frames"])
@@ -218,11 +235,15 @@ class _Attempt:
         async def work() -> None:
             nonlocal outline
             for index in pending:
-                done = await self._task(
-                    "render",
-                    {"plan": plan, "index": index, "cache": str(self._order.cache)},
-                    partial(heard, index),
-                )
+                async with self._encoding(hardware):
+                    done = await self._task(
+                        "render",
+                        {"plan": plan, "index": index, "cache": str(self._order.cache)},
+                        partial(heard, index),
+                        gpu=self._hold.share if self._hold is not None else None,
+                    )
+                if self._hold is not None:
+                    self._hold.measured(done.get("vram_peak_mib", 0))
                 self._meter.finished(index, done["frames"], reused=done["reused"])
                 for note in done.get("notes", ()):
                     self._note(note)
@@ -236,12 +257,21 @@ class _Attempt:
 
         with _first_error():
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._order.width, len(indices))):
+                for _ in range(min(width, len(indices))):
                     group.create_task(work())
         return outline
 
+    def _encoding(self, hardware: bool) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._hold is None or hardware:
+            return contextlib.nullcontext()
+        return self._hold.encoding(self._meter.waiting)
+
     async def _task(
-        self, name: str, params: dict[str, Any], on_message: OnProgress | None = None
+        self,
+        name: str,
+        params: dict[str, Any],
+        on_message: OnProgress | None = None,
+        gpu: GpuShare | None = None,
     ) -> dict[str, Any]:
         def heard(message: dict[str, Any]) -> None:
             if message and on_message is not None:
@@ -249,7 +279,9 @@ class _Attempt:
             else:
                 self._meter.refresh()
 
-        task = Task(name=name, params=params, log=self._order.log, labels=self._order.labels)
+        task = Task(
+            name=name, params=params, log=self._order.log, labels=self._order.labels, gpu=gpu
+        )
         return await self._executor.run(task, heard)
 
     def _plan_params(self, choice: Choice) -> dict[str, Any]:

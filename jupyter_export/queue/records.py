@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JobNotFound, SpecError
+from ..hardware.needs import Need
 from ..job import Job, State
 from .choice import Entry, QueueState
 from .rows import Event, event_data, job_from_row, row_of_job, text_of_time, time_of_text
@@ -22,6 +23,8 @@ __all__ = ["KEPT_EVENTS", "Records", "job_or_none", "not_found"]
 #: How many events stay readable; who missed more needs a new snapshot.
 KEPT_EVENTS = 10_000
 _TRIM_EVERY = 500
+#: How many measured peaks of GPU memory count.
+KEPT_PEAKS = 8
 
 
 class Records:
@@ -160,9 +163,16 @@ class Records:
                     paused=bool(row["paused"]),
                     cancel_requested=bool(row["cancel_requested"]),
                     not_before=row["not_before"] and time_of_text(row["not_before"]),
+                    need=Need.from_json(json.loads(row["need"])) if row["need"] else Need(),
                 )
                 for row in self._sql.entries(self._connection)
             ]
+
+    def peaks(self, key: str) -> builtins.list[int]:
+        """How much GPU memory the latest exports of `key` took, in MiB, the last one first."""
+        with meaning(self.path):
+            rows = self._sql.latest_peaks(self._connection, key=key, limit=KEPT_PEAKS)
+            return [row["mib"] for row in rows]
 
     # The queue and the event log
 

@@ -89,7 +89,7 @@ _PLAIN = (
 )
 _FLAGS = ("paused", "cancel_requested", "allow_duplicate")
 _TIMES = ("not_before", "created_at", "started_at", "finished_at")
-_JSON = ("spec", "encoder", "error", "result")
+_JSON = ("spec", "need", "encoder", "error", "result")
 
 
 def row_of_job(job: Job) -> dict[str, Any]:

@@ -8,21 +8,25 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import DiskFull, ExportError, InternalError, WorkerLost
+from ..errors import DiskFull, ExportError, InternalError, OutOfMemory, WorkerLost
+from ..hardware.leases import Lease
+from ..hardware.needs import Need
 from ..job import Job, Progress, State
 from ..paths import resolve_output
 from ..settings import Settings
 from ..spec import parse
 from ..workers.executor import Executor
 from .database import Database
+from .hold import Hold
 from .logs import JobLogs
 from .order import EncoderChooser, Order, Outline, Produced
 from .pipeline import produce
 from .publish import DISK_FULL, part_path, publish, remove, sweep_parts
+from .reservations import MustWait, Reservations
 from .retry import after_failure
 from .store import Store
 
@@ -43,6 +47,7 @@ class Means:
     root: Path
     executor: Executor
     encoders: EncoderChooser
+    reservations: Reservations
     logs: JobLogs
     on_progress: Callable[[Job, Progress], None]
 
@@ -54,13 +59,15 @@ class _Replaced(Exception):
 class Run:
     """One attempt. `interrupt` makes it stop soon; `run` returns when nothing of it goes on."""
 
-    def __init__(self, job: Job, means: Means) -> None:
+    def __init__(self, job: Job, means: Means, lease: Lease | None = None) -> None:
+        """`lease` is what was taken of a GPU for it; the attempt gives it back."""
         self.job = job
         self.keep: frozenset[str] = frozenset()
         """Files of the cache that it needs."""
         self.unrecorded = False
         """The store refused the outcome: recovery has to find out where the job stands."""
         self._means = means
+        self._hold = Hold(means.reservations, means.executor, lease, priority=job.priority)
         self._interrupted = False
         self._work: asyncio.Task[tuple[Path, Produced]] | None = None
         self._recorded_at = 0.0
@@ -83,6 +90,7 @@ class Run:
         if self._interrupted:
             self._work.cancel()
         await asyncio.wait({self._work})
+        await self._hold.close()
         try:
             if self._work.cancelled():
                 await self._stopped(WorkerLost("The work was cancelled by nobody."))
@@ -90,6 +98,9 @@ class Run:
                 await self._publish(*self._work.result())
             elif isinstance(error, _Replaced):
                 log.warning("job=%s attempt=%d was replaced", self.job.id, self.job.attempt)
+            elif isinstance(error, MustWait):
+                log.info("job=%s attempt=%d waits: %s", self.job.id, self.job.attempt, error)
+                await self._requeue(error.need)
             elif isinstance(error, Exception):
                 await self._stopped(error)
             else:
@@ -131,8 +142,22 @@ class Run:
             means.encoders,
             lambda progress: means.on_progress(self.job, progress),
             self._outlined,
+            self._hold,
         )
+        await self._hold.close()  # before the file is published: others wait for it
+        await self._tell_peak()
         return output, produced
+
+    async def _tell_peak(self) -> None:
+        """Say in the job's log how much GPU memory it took, and learn from it."""
+        need, peak = self._hold.need, self._hold.peak_mib
+        if need is None or not peak:
+            return
+        text = f"GPU memory: at most {peak} MiB were used, {need.vram_mib} MiB were reserved.\n"
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._means.logs.append, self.job.id, text)
+        if need.key:
+            await self._means.database.call(Store.measured, need.key, peak)
 
     async def _outlined(self, outline: Outline) -> None:
         """Record the plan at once, and finished segments now and then."""
@@ -151,6 +176,7 @@ class Run:
             segments=outline.segments,
             total_frames=outline.total_frames,
             notes=outline.notes,
+            need=None if self._hold.need is None else self._hold.need.to_json(),
         )
         if job is None:
             raise _Replaced
@@ -184,6 +210,12 @@ class Run:
         if self._interrupted and self.job.state is not State.PUBLISHING:
             await self._requeue()
             return
+        if isinstance(error, OutOfMemory):
+            need = self._hold.need
+            if need is not None and need.gpu and not need.alone:
+                log.info("job=%s attempt=%d again alone: %s", self.job.id, self.job.attempt, error)
+                await self._requeue(replace(need, alone=True))
+                return
         job = await self._means.database.call(Store.find, self.job.id)
         if job is None or job.attempt != self.job.attempt:
             return
@@ -217,9 +249,13 @@ class Run:
                 notes=verdict.notes,
             )
 
-    async def _requeue(self) -> None:
-        """Back as it was; the store makes it cancelled if that is what was asked for."""
-        await self._means.database.call(Store.requeue, self.job.id, self.job.attempt)
+    async def _requeue(self, need: Need | None = None) -> None:
+        """Back as it was; the store makes it cancelled if that is what was asked for.
+
+        With `need` it waits until that is free of a GPU.
+        """
+        known = None if need is None else need.to_json()
+        await self._means.database.call(Store.requeue, self.job.id, self.job.attempt, need=known)
 
     async def _told(self, error: Exception) -> ExportError:
         """The error as the user sees it; of what nobody expected, the log has the traceback."""

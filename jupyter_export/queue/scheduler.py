@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import ExportError
+from ..hardware.leases import Lease, Want
 from ..job import State
-from .choice import Entry
+from .choice import Decision, Entry
 from .line import Line
 from .lock import SchedulerLock
 from .recovery import recover
@@ -30,6 +31,8 @@ Sweep = Callable[[Path, int, set[str]], None]
 RETRY_SECONDS = 2.0
 #: How long a killed worker's attempt may take to see it, when the server stops.
 LAST_SECONDS = 2.0
+#: How often GPUs are looked at while jobs wait for them: strangers tell nobody when they leave.
+GPU_SECONDS = 0.25
 
 
 class Scheduler:
@@ -51,6 +54,8 @@ class Scheduler:
         self._main: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._recovered = False
+        self._want: tuple[str, Want | None] | None = None
+        """The job that waits for a GPU in the line of all servers, and its place there."""
 
     async def start(self) -> None:
         """Lead if nobody else does (jobs of a dead server are recovered then), else follow."""
@@ -82,6 +87,7 @@ class Scheduler:
             await self._ended(LAST_SECONDS)
         if self._sweeping is not None:
             await asyncio.wait({self._sweeping})
+        await self._wait_in_line(None)
         self._lock.release()
         self.leading = False
 
@@ -143,28 +149,71 @@ class Scheduler:
 
     async def _start_due(self) -> float | None:
         """Start what can start; seconds until it is time to look again."""
-        decision = await self._line.decide()
+        decision = await self._line.decide(afresh=True)
+        refused: dict[str, str] = {}
         for entry in decision.start:
             if self._stopping.is_set():
                 break
-            await self._start(entry)
+            if entry.need.gpu:
+                if why := await self._start_on_gpu(entry, decision):
+                    refused[entry.id] = why
+            else:
+                await self._start(entry)
+        self._line.refuse(refused)
         waits = [] if self._recovered else [RETRY_SECONDS]
+        first = next((e for e in decision.start if e.id in refused), decision.first_waiting)
+        await self._wait_in_line(first)
+        if first is not None:
+            waits.append(GPU_SECONDS)
         if decision.wake_at is not None:
             waits.append(max(0.0, (decision.wake_at - datetime.now(UTC)).total_seconds()))
         return min(waits, default=None)
 
-    async def _start(self, entry: Entry) -> None:
+    async def _start_on_gpu(self, entry: Entry, decision: Decision) -> str:
+        """Start it if a lease can be had; why not, otherwise."""
+        want = self._want[1] if self._want is not None and self._want[0] == entry.id else None
+        reservations = self._means.reservations
+        answer = await reservations.try_gpu(entry.need, entry.priority, want)
+        if answer.lease is None:
+            return answer.reason
+        if await self._start(entry, answer.lease):
+            self._line.started(entry, decision.passes.get(entry.id, ()))
+        return ""
+
+    async def _wait_in_line(self, entry: Entry | None) -> None:
+        """Keep a place in the line of all servers for this job only: its others come after it."""
+        if self._want is not None and (entry is None or self._want[0] != entry.id):
+            want = self._want[1]
+            self._want = None
+            if want is not None:
+                want.release()
+        if self._want is not None and self._want[1] is not None:
+            self._want[1].look()
+        if entry is not None and self._want is None:
+            want = await self._means.reservations.want(entry.need, entry.priority)
+            self._want = entry.id, want
+
+    async def _start(self, entry: Entry, lease: Lease | None = None) -> bool:
+        """Claim it and let it run; `lease` is its own from now on. Whether it could be claimed."""
         self._wanted_stops.discard(entry.id)
-        job = await self._means.database.call(Store.claim, entry.id, entry.attempt)
+        try:
+            job = await self._means.database.call(Store.claim, entry.id, entry.attempt)
+        except BaseException:
+            if lease is not None:
+                lease.release()
+            raise
         if job is None:
-            return
-        run = Run(job, self._means)
+            if lease is not None:
+                lease.release()
+            return False
+        run = Run(job, self._means, lease)
         if job.id in self._wanted_stops:
             run.interrupt()
         self._runs[job.id] = run
         task = asyncio.create_task(self._run(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     async def _run(self, run: Run) -> None:
         id = run.job.id
@@ -189,6 +238,7 @@ class Scheduler:
         try:
             entries = await self._means.database.call(Store.entries)
             live = {entry.id for entry in entries}
+            self._line.forget(live)
             self._kept = {id: keep for id, keep in self._kept.items() if id in live}
             keep = set[str]().union(
                 *self._kept.values(), *(run.keep for run in self._runs.values())

@@ -32,6 +32,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "create_finished_index",
         "create_event",
     ),
+    ("add_need", "create_vram_peak", "create_vram_peak_index"),
 )
 
 BUSY_SECONDS = 10.0

@@ -8,12 +8,13 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse, SpecError
+from ..hardware.needs import Need
 from ..job import Job, State
 from ..settings import Settings
 from ..spec import ExportSpec
@@ -28,6 +29,7 @@ from .logs import JobLogs
 from .order import EncoderChooser
 from .pictures import Pictures
 from .previews import Previews
+from .reservations import Reservations
 from .runner import Means
 from .scheduler import Scheduler, Sweep
 from .snapshot import count, take
@@ -35,6 +37,9 @@ from .store import Store, check_same_request
 from .view import View
 
 __all__ = ["Exports", "store_folder"]
+
+#: A submit does not wait longer than this for the first trial of the encoders.
+CHOICE_SECONDS = 0.1
 
 _QUEUE_ACTIONS = {
     "pause": QueueState.PAUSED,
@@ -57,6 +62,7 @@ class Exports:
         encoders: EncoderChooser,
         *,
         sweep: Sweep | None = None,
+        reservations: Reservations | None = None,
     ) -> None:
         self.settings = settings
         self.root = Path(os.path.realpath(root))
@@ -64,7 +70,8 @@ class Exports:
         """Where the store, the scheduler's lock and the logs are."""
         self._logs = JobLogs(self.folder / "logs")
         self._database = Database(self.folder / "jobs.sqlite", self._logs.write)
-        self._line = Line(self._database, settings)
+        self.reservations = reservations or Reservations(settings, peaks=self._peaks)
+        self._line = Line(self._database, settings, self.reservations)
         self._executor = executor
         self._encoders = encoders
         self._pictures = Pictures(self.root, settings, executor)
@@ -78,6 +85,7 @@ class Exports:
             root=self.root,
             executor=executor,
             encoders=encoders,
+            reservations=self.reservations,
             logs=self._logs,
             on_progress=self._view.progressed,
         )
@@ -131,7 +139,10 @@ class Exports:
             if known is not None:
                 check_same_request(known, asked)
                 return await self._view.one(known), False
-        output = await admit(spec, self.root, self.settings, self._executor, self._encoders)
+        output, inspected = await admit(
+            spec, self.root, self.settings, self._executor, self._encoders
+        )
+        need = await self._need(spec, inspected)
         job = Job(
             id=secrets.token_hex(8),
             spec=asked,
@@ -139,6 +150,7 @@ class Exports:
             output=output.relative_to(self.root).as_posix(),
             project=spec.project,
             priority=priority,
+            need=None if need is None else need.to_json(),
             idempotency_key=idempotency_key,
         )
         try:
@@ -258,14 +270,20 @@ class Exports:
         return await self.queue_state()
 
     async def health(self) -> dict[str, Any]:
-        """``{leading, epoch, seq, journal_mode, queue}``; leading: this server starts jobs."""
+        """``{leading, epoch, seq, journal_mode, queue, leases}``; leading: it starts jobs."""
         return {
             "leading": self._scheduler.leading,
             "epoch": self._database.epoch,
             "seq": self._database.last_seq,
             "journal_mode": self._database.journal_mode,
             "queue": await self.queue_state(),
+            "leases": self.reservations.to_json(),
         }
+
+    def limits_changed(self) -> None:
+        """Settings have changed: look again at what may start."""
+        self._line.changed()
+        self._scheduler.wake()
 
     # What the feed is made of
 
@@ -287,7 +305,8 @@ class Exports:
         Gives the number of the last event before that moment, each job as `encode` makes it of
         its JSON form (in a thread), and the state of the queue.
         """
-        taken = await self._database.call(take, self.settings.max_concurrent_exports, finished)
+        limit = self.settings.max_concurrent_exports
+        taken = await self._database.call(take, self._line.chooser(), limit, finished)
 
         def encoded() -> builtins.list[str]:
             return [encode(self._view.show(job, taken.places.get(job.id))) for job in taken.jobs]
@@ -351,6 +370,22 @@ class Exports:
         """
         await self._database.call(Store.get, id)
         return await asyncio.to_thread(self._logs.tail, id)
+
+    async def _need(self, spec: ExportSpec, inspected: dict[str, Any]) -> Need | None:
+        """What the export will need of a GPU; None if that is not known at once.
+
+        Its attempts find that out then. Knowing it now lets it start beside exports that need no
+        GPU, and spares it an attempt that only learns that it has to wait.
+        """
+        try:
+            async with asyncio.timeout(CHOICE_SECONDS):
+                choice = await self._encoders.choose(spec.encoding, frozenset())
+        except (TimeoutError, ExportError):
+            return None
+        return await self.reservations.need(choice.name, inspected.get("vram"))
+
+    async def _peaks(self, key: str) -> Sequence[int]:
+        return await self._database.call(Store.peaks, key)
 
     async def _add_progress(self, error: ExportError) -> None:
         """Tell, with the job in the way, how far it is."""

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..job import Job, State
-from .choice import Place, choose
+from .choice import Place
+from .line import Chooser
 from .store import Store
 
 __all__ = ["Snapshot", "count", "take"]
@@ -27,7 +28,7 @@ class Snapshot:
     """As `count` gives it."""
 
 
-def take(store: Store, limit: int, finished: int) -> Snapshot:
+def take(store: Store, choose: Chooser, limit: int, finished: int) -> Snapshot:
     """What the store holds now, with at most `finished` finished jobs; `limit` jobs may run."""
     with store.at_one_moment():
         seq = store.last_seq()
@@ -37,7 +38,7 @@ def take(store: Store, limit: int, finished: int) -> Snapshot:
     return Snapshot(
         seq=seq,
         jobs=jobs,
-        places=choose(entries, datetime.now(UTC), limit=limit, queue=queue).places,
+        places=choose(entries, datetime.now(UTC), queue=queue).places,
         queue=_counted([entry.state for entry in entries], queue.value, limit),
     )
 

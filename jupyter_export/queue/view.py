@@ -50,11 +50,13 @@ class View:
 
     def show(self, job: Job, place: Place | None) -> dict[str, Any]:
         """The job in its JSON form, at its place in the line. Can be called in any thread."""
+        progress = self._progress(job)
         queued = place if job.state is State.QUEUED else None
+        waiting_for = queued.waiting_for if queued else None
         return job.to_json(
-            self._progress(job),
+            progress,
             queue_position=queued.position if queued else None,
-            waiting_for=queued.waiting_for if queued else None,
+            waiting_for=waiting_for if progress is None else progress.waiting_for,
         )
 
     def progressed(self, job: Job, progress: Progress) -> None:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from ..app import ExportApp
     from ..queue.service import Exports
 
-__all__ = ["AUTH_RESOURCE", "MAX_BODY_BYTES", "ExportHandler"]
+__all__ = ["ADMIN_ACTION", "AUTH_RESOURCE", "MAX_BODY_BYTES", "ExportHandler"]
 
 log = logging.getLogger(__name__)
 
 #: What an authoriser of Jupyter is asked about.
 AUTH_RESOURCE = "jupyter_export"
+
+#: Of what changes the server for everybody who uses it; other changes are Jupyter's "write".
+ADMIN_ACTION = "admin"
 
 #: A spec with ten thousand keyframes is about half of this.
 MAX_BODY_BYTES = 2**20

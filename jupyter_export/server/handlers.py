@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
@@ -12,7 +13,7 @@ from ..errors import SpecError
 from ..hardware.doctor import to_json as hardware_json
 from ..spec import json_schema, parse
 from . import schemas
-from .base import ExportHandler
+from .base import ADMIN_ACTION, ExportHandler
 from .operations import operation
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HealthHandler",
     "JobHandler",
     "JobsHandler",
+    "LimitsHandler",
     "LogHandler",
     "OpenAPIHandler",
     "PosterHandler",
@@ -281,6 +283,29 @@ class QueueActionHandler(ExportHandler):
         """Pause the queue, let it go on, or drain it: finish what runs and start nothing."""
         exports = await self.exports()
         self.reply(await exports.set_queue(action))
+
+
+class LimitsHandler(ExportHandler):
+    """How much may run at once."""
+
+    @operation(schemas.Limits)
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Show the limits."""
+        self.reply(self._limits())
+
+    @operation(schemas.Limits, body=schemas.LimitsBody, errors=(422,))
+    @web.authenticated
+    @authorized(action=ADMIN_ACTION)  # type: ignore[untyped-decorator]
+    async def patch(self) -> None:
+        """Change limits until the server ends; what runs goes on."""
+        body = self.body(schemas.LimitsBody)
+        self.app.change_limits(body.model_dump(exclude_none=True))
+        self.reply(self._limits())
+
+    def _limits(self) -> dict[str, Any]:
+        return {name: getattr(self.app, name) for name in schemas.Limits.model_fields}
 
 
 class HealthHandler(ExportHandler):

@@ -141,6 +141,8 @@ def _schemas() -> dict[str, Any]:
         schemas.Probe,
         schemas.Hardware,
         schemas.Queue,
+        schemas.Limits,
+        schemas.LimitsBody,
         schemas.Health,
         schemas.Problem,
     ]

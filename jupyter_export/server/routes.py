@@ -60,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     Route("hardware", h.HardwareHandler),
     Route("queue", h.QueueHandler),
     Route("queue/{action}", h.QueueActionHandler, {"action": ("pause", "resume", "drain")}),
+    Route("limits", h.LimitsHandler),
     Route("health", h.HealthHandler),
     Route("feed", FeedHandler),
     Route("schema/spec.json", h.SpecSchemaHandler),

@@ -18,6 +18,8 @@ __all__ = [
     "Job",
     "Jobs",
     "JobsQuery",
+    "Limits",
+    "LimitsBody",
     "PreviewBody",
     "PriorityBody",
     "Probe",
@@ -103,6 +105,40 @@ class RefreshQuery(BaseModel):
     refresh: bool = Field(default=False, description="try the encoders again")
 
 
+class LimitsBody(_Request):
+    """Limits to change; the others stay."""
+
+    max_concurrent_exports: Annotated[StrictInt, Field(ge=1)] | None = None
+    gpu_exports_per_device: Annotated[StrictInt, Field(ge=1)] | None = None
+    gpu_headroom_mib: Annotated[StrictInt, Field(ge=0)] | None = None
+    nvenc_sessions: Annotated[StrictInt, Field(ge=0)] | None = None
+    nvenc_sessions_per_gpu: Annotated[StrictInt, Field(ge=0)] | None = None
+    encoding_cores: Annotated[StrictInt, Field(ge=0)] | None = None
+    segment_workers: Annotated[StrictInt, Field(ge=0)] | None = None
+    max_queued: Annotated[StrictInt, Field(ge=1)] | None = None
+    worker_niceness: Annotated[StrictInt, Field(ge=0, le=19)] | None = Field(
+        default=None, description="of workers that start from now on"
+    )
+    worker_scheduling: Literal["idle", "batch", "normal"] | None = Field(
+        default=None, description="of workers that start from now on"
+    )
+
+
+class Limits(_Answer):
+    """The limits in force, each the setting of its name."""
+
+    max_concurrent_exports: int
+    gpu_exports_per_device: int
+    gpu_headroom_mib: int
+    nvenc_sessions: int
+    nvenc_sessions_per_gpu: int
+    encoding_cores: int
+    segment_workers: int
+    max_queued: int
+    worker_niceness: int
+    worker_scheduling: str
+
+
 class Progress(_Answer):
     """How far the present attempt is; it never goes back within an attempt."""
 
@@ -158,7 +194,7 @@ class Job(_Answer):
     output: str = Field(description="relative to the server's root")
     priority: int
     queue_position: int | None = Field(description="1 is next")
-    waiting_for: str | None = Field(description="why it is not running yet")
+    waiting_for: str | None = Field(description="why it does not start, or go on, yet")
     progress: Progress
     segments: Segments
     encoder: Encoder | None
@@ -284,6 +320,16 @@ class Queue(_Answer):
     limit: int = Field(description="how many exports run at once")
 
 
+class Leases(_Answer):
+    """Where servers agree on GPUs and cores."""
+
+    directory: str | None
+    shared: bool = Field(description="with other users of the machine")
+    notice: str | None = Field(description="what an administrator should know")
+    cores: int = Field(description="segments that are encoded in software at once, of all users")
+    cores_by: str | None = Field(description="who has allotted the cores; null: nobody")
+
+
 class Health(_Answer):
     """Whether exports work on this server; if not, `problem` says why, and the rest is missing."""
 
@@ -298,3 +344,4 @@ class Health(_Answer):
     seq: int | None = Field(default=None, description="the number of its latest event")
     journal_mode: str | None = None
     queue: Queue | None = None
+    leases: Leases | None = None

@@ -1,4 +1,4 @@
-"""What the queue asks of whoever renders: a protocol of two methods, and its messages."""
+"""What the queue asks of whoever renders: a protocol of a few methods, and its messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["Executor", "Lane", "OnProgress", "Task"]
+__all__ = ["Executor", "GpuShare", "Lane", "OnProgress", "Task"]
 
 OnProgress = Callable[[dict[str, Any]], None]
 """Called in the event loop with each progress message of a task; must not block."""
@@ -23,6 +23,16 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GpuShare:
+    """A worker's share of a GPU. It holds the lease, too, for as long as it lives."""
+
+    lease: str
+    """The file of the lease, as an absolute path; where there is none, a name for it."""
+    device: str
+    """NVIDIA's UUID of the GPU, the only one that the worker sees; or "machine"."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One piece of work for a worker process."""
 
@@ -35,6 +45,8 @@ class Task:
     """File to which the worker appends what libraries print meanwhile."""
     labels: dict[str, Any] = field(default_factory=dict)
     """For log lines: job, attempt."""
+    gpu: GpuShare | None = None
+    """Goes to a worker that has used no other GPU lease, and will not."""
 
 
 class Executor(Protocol):
@@ -53,6 +65,10 @@ class Executor(Protocol):
             ExportError: as the task raised it.
             WorkerLost: the worker died or stopped answering.
         """
+        ...
+
+    async def retire(self, lease: str) -> None:
+        """End the workers that hold this lease of a GPU, so that its memory is free again."""
         ...
 
     async def close(self) -> None:

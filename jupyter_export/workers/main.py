@@ -1,6 +1,7 @@
 """A worker process: ``python -m jupyter_export.workers.main``; one task at a time.
 
 JSON lines come in on descriptor 0: ``{"run": id, "task": name, "params": {…}, "log": path|null}``
+(with ``"gpu": {"lease": path, "device": uuid}`` if it uses a GPU)
 and ``{"cancel": id}``. JSON lines go out on a private duplicate of descriptor 1: ``ready``, and
 with the run's ``id``: ``beat`` (each second), ``progress``, and at the end ``result`` or
 ``error``. Descriptors 1 and 2 themselves lead to the job's log while a task runs, so that what
@@ -24,9 +25,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ExportError, InternalError
+from ..hardware.leases import adopt
+from ..hardware.room import MACHINE
 from .context import PROGRESS_SECONDS, TaskContext
 from .limits import (
     bind_to_parent,
@@ -111,6 +115,7 @@ class Worker:
         self._live: dict[str, TaskContext] = {}
         self._busy: tuple[str | None, TaskContext | None] | None = (None, None)
         self._wake = threading.Event()
+        self._lease = ""
         for part in (self._listen, self._beat):
             threading.Thread(target=part, name=part.__name__.strip("_"), daemon=True).start()
 
@@ -135,6 +140,8 @@ class Worker:
             self._channel.send({"id": run, "beat": True, "log_at": log_at or 0})
             self._busy = (run, context)
             self._wake.set()
+            if "gpu" in request:
+                self._use(**request["gpu"])
             answer, trace = _answer(tasks, request, context)
             if log_at is not None:
                 _write_trace(trace)
@@ -142,7 +149,24 @@ class Worker:
             _write_trace(trace)
         self._busy = None
         self._live.pop(run, None)
-        self._channel.send({"id": run, "rss": resident_bytes(), **answer})
+        # It may have asked for the GPUs that there are: no other answer is to be had then.
+        torch = "torch" in sys.modules
+        self._channel.send({"id": run, "rss": resident_bytes(), "torch": torch, **answer})
+
+    def _use(self, lease: str, device: str) -> None:
+        """Take up a share of a GPU: its lease, as long as this process lives, and only that GPU.
+
+        Before the first use of the GPU, as CUDA reads the variable only once.
+        """
+        if device != MACHINE:
+            os.environ["CUDA_VISIBLE_DEVICES"] = device
+        if lease != self._lease and Path(lease).is_absolute():
+            self._lease = lease
+            try:
+                adopt(Path(lease))
+            except OSError as error:
+                # Somebody has emptied the directory; the server knows of the lease all the same.
+                logging.getLogger(__name__).warning("action=adopt lease=%s: %s", lease, error)
 
     def _listen(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ KILL_SECONDS = 5.0
 @dataclass(kw_only=True)
 class _Lane:
     slots: asyncio.Semaphore
-    options: WorkerOptions
+    options: Callable[[], WorkerOptions]
+    """As the settings are when a worker starts."""
     idle: list[WorkerProcess] = field(default_factory=list)
     """The most recently used last, so that workers too many grow old and end."""
 
@@ -64,21 +65,19 @@ class LocalPool:
         self._expiry: dict[WorkerProcess, asyncio.TimerHandle] = {}
         self._closed = False
 
-        def lane(slots: int, scheduling: str) -> _Lane:
+        def lane(slots: int, scheduling: str = "") -> _Lane:
             return _Lane(
                 slots=asyncio.Semaphore(slots),
-                options=WorkerOptions(
+                options=lambda: WorkerOptions(
                     tasks=tasks,
                     niceness=settings.worker_niceness,
-                    scheduling=scheduling,
+                    scheduling=scheduling or settings.worker_scheduling,
                     memory=settings.worker_memory_limit,
+                    settings=settings.environment(),
                 ),
             )
 
-        self._lanes = {
-            Lane.EXPORT: lane(size, settings.worker_scheduling),
-            Lane.INTERACTIVE: lane(1, "normal"),
-        }
+        self._lanes = {Lane.EXPORT: lane(size), Lane.INTERACTIVE: lane(1, "normal")}
 
     @property
     def pids(self) -> frozenset[int]:
@@ -109,7 +108,7 @@ class LocalPool:
         lane = self._lanes[task.lane]
         async with lane.slots:
             while True:
-                worker = lane.idle.pop() if lane.idle else self._spawn(lane)
+                worker = _suited(lane.idle, task) or self._spawn(lane)
                 if timer := self._expiry.pop(worker, None):
                     timer.cancel()
                 fresh = worker.runs == 0
@@ -122,6 +121,15 @@ class LocalPool:
                         raise
                 finally:
                     self._give_back(lane, worker)
+
+    async def retire(self, lease: str) -> None:
+        """End the workers that hold this lease of a GPU, and wait until they have."""
+        holders = [w for w in self._workers if w.gpu is not None and w.gpu.lease == lease]
+        for worker in holders:
+            self._forget_idle(worker)
+            self._retire(worker, "gpu")
+        if left := await self._wait_for(holders, KILL_SECONDS):
+            logger.error("action=retire workers=%s reason='will not die'", [w.pid for w in left])
 
     async def close(self) -> None:
         """End all workers, at the latest after the grace time; running tasks lose theirs."""
@@ -141,7 +149,7 @@ class LocalPool:
         if self._closed:
             raise self._lost("The worker pool is closed.")
         try:
-            worker = WorkerProcess(lane.options, self._forget)
+            worker = WorkerProcess(lane.options(), self._forget)
         except OSError as error:
             raise self._lost(f"A worker process could not be started: {error}.") from error
         self._workers.add(worker)
@@ -149,6 +157,9 @@ class LocalPool:
 
     def _forget(self, worker: WorkerProcess) -> None:
         self._workers.discard(worker)
+        self._forget_idle(worker)
+
+    def _forget_idle(self, worker: WorkerProcess) -> None:
         if timer := self._expiry.pop(worker, None):
             timer.cancel()
         for lane in self._lanes.values():
@@ -254,6 +265,20 @@ class LocalPool:
         if ends:
             await asyncio.wait(ends, timeout=seconds)
         return [worker for worker in workers if not worker.exited.done()]
+
+
+def _suited(idle: list[WorkerProcess], task: Task) -> WorkerProcess | None:
+    """Take out the idle worker that was used last, of those that `task` may go to.
+
+    A worker that has been on a GPU has memory there until it ends: it serves that lease alone.
+    One that never was may take up any, unless it may have been told already which GPUs there are.
+    """
+    same = [worker for worker in idle if worker.gpu == task.gpu]
+    clean = [worker for worker in idle if worker.gpu is None and not worker.torch]
+    found = (same or clean)[-1] if same or clean else None
+    if found is not None:
+        idle.remove(found)
+    return found
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:

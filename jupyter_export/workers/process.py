@@ -6,12 +6,12 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..hardware.child import Child, describe_exit, python_command, scrubbed_environment
-from .executor import OnProgress, Task
+from .executor import GpuShare, OnProgress, Task
 
 __all__ = ["Run", "WorkerOptions", "WorkerProcess"]
 
@@ -31,6 +31,8 @@ class WorkerOptions:
     """idle, batch or normal."""
     memory: int
     """Bytes of address space; 0 sets no limit."""
+    settings: Mapping[str, str]
+    """Environment variables that tell the worker the server's settings."""
 
     def command(self) -> list[str]:
         """What to execute."""
@@ -76,11 +78,20 @@ class WorkerProcess:
         self.runs = 0
         self.resident = 0
         """Bytes of memory that it held after its last run."""
+        self.gpu: GpuShare | None = None
+        """What it has been given of a GPU, for the rest of its life."""
+        self.torch = False
+        """It has loaded torch, which asks only once which GPUs it may see."""
         self.suspect = False
         """It must not be used again."""
         self._child = Child(
             options.command(),
-            environment=scrubbed_environment(),
+            # Threads of torch that spin while they wait take the cores from those they wait for.
+            environment={
+                "OMP_WAIT_POLICY": "PASSIVE",
+                **scrubbed_environment(),
+                **options.settings,
+            },
             on_message=self._receive,
             on_exit=self._ended,
         )
@@ -110,7 +121,11 @@ class WorkerProcess:
         self.forgive(now)
         if self.exited.done():
             self._finish({"lost": describe_exit(self.exited.result())})
-        self._child.send({"run": run.id, "task": task.name, "params": task.params, "log": task.log})
+        self.gpu = self.gpu or task.gpu
+        message = {"run": run.id, "task": task.name, "params": task.params, "log": task.log}
+        if task.gpu is not None:
+            message["gpu"] = asdict(task.gpu)
+        self._child.send(message)
         return run
 
     def cancel(self, run: Run) -> None:
@@ -144,6 +159,7 @@ class WorkerProcess:
         run.started = True
         if "result" in message or "error" in message:
             self.resident = message.get("rss", 0)
+            self.torch = self.torch or bool(message.get("torch"))
             self.suspect = self.suspect or bool(message.get("suspect"))
             self._finish(message)
             return

@@ -17,6 +17,7 @@ from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.bitstream import bitstream
 from ..media.cache import SegmentCache
+from ..media.interrupt import checking
 from ..media.plan import Plan, make_plan
 from ..media.preview import at_time, jpeg_of
 from ..media.probe import probe
@@ -90,7 +91,10 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
         context.check()
         context.progress({"frames": count})
 
-    with _readers.of([made.sources[i] for i in segment.sources]) as readers:
+    with (
+        checking(context.check),
+        _readers.of([made.sources[i] for i in segment.sources]) as readers,
+    ):
         damaged = sum(reader.damaged for reader in readers)
         entry = cache.put(
             segment.id,
@@ -166,7 +170,10 @@ def preview(params: Params, context: TaskContext) -> dict[str, Any]:
     spec = parse(params["spec"])
     made = _previewed.plan(params, spec)
     segment, recipe, time = at_time(made, params["time"])
-    with _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers:
+    with (
+        checking(context.check),
+        _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers,
+    ):
         data = jpeg_of(recipe, readers, params["width"])
     return {
         "jpeg": base64.b64encode(data).decode(),

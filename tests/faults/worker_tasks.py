@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jupyter_export.errors import SourceUnreadable
@@ -19,6 +20,11 @@ Params = dict[str, Any]
 
 def echo(params: Params, context: TaskContext) -> Params:
     return {"got": params, "pid": os.getpid()}
+
+
+def load_torch(params: Params, context: TaskContext) -> Params:
+    sys.modules["torch"] = ModuleType("torch")
+    return {}
 
 
 def count(params: Params, context: TaskContext) -> Params:
@@ -131,6 +137,7 @@ TASKS = {
     function.__name__: function
     for function in (
         echo,
+        load_torch,
         count,
         damaged,
         bug,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from jupyter_export.errors import ExportError, InternalError, SourceUnreadable, WorkerLost
+from jupyter_export.hardware.leases import Leases
+from jupyter_export.hardware.needs import Need
 from jupyter_export.settings import Settings
-from jupyter_export.workers.executor import Executor, Lane, Task
+from jupyter_export.workers.executor import Executor, GpuShare, Lane, Task
 from jupyter_export.workers.pool import LocalPool
 
 TASKS_FOLDER = Path(__file__).resolve().parents[1] / "faults"
@@ -49,6 +52,46 @@ async def test_a_result_arrives_and_the_next_task_uses_the_same_process(
     second = await pool.run(Task(name="echo", params={}), ignore)
     assert first["got"] == {"a": [1, "ü", None]}
     assert first["pid"] == second["pid"] != os.getpid()
+
+
+async def test_a_worker_serves_one_gpu_lease_and_no_other_until_it_ends(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    leases = Leases(tmp_path)
+    taken = [leases.acquire(Need(vram_mib=1), lambda standing: "GPU-1") for _ in range(2)]
+    shares = [
+        GpuShare(lease=str(lease.path), device="GPU-1")
+        for lease in taken
+        if lease is not None and lease.path is not None
+    ]
+    pool = make_pool(4)
+
+    async def pid(gpu: GpuShare | None = None) -> int:
+        return int((await pool.run(Task(name="echo", params={}, gpu=gpu), ignore))["pid"])
+
+    clean = await pid()
+    first = await pid(shares[0])
+    assert first == clean, "a worker that was on no GPU yet can take up any lease"
+    second = await pid(shares[1])
+    assert second != first, "a worker with memory on a GPU took up a second lease"
+    assert await pid(shares[0]) == first
+    assert await pid() not in {first, second}, "it would hold the lease for longer than needed"
+    await pool.run(Task(name="load_torch", params={}), ignore)
+    third = GpuShare(lease="no file", device="GPU-1")
+    used = {first, second, await pid()}
+    assert await pid(third) not in used, "one that has loaded torch goes on seeing what it saw"
+    # The server gives its leases back, or dies: those of the workers go on.
+    for lease in taken:
+        assert lease is not None
+        os.close(lease._descriptor)
+    assert len(leases.standing().held) == 2
+    await pool.retire(shares[0].lease)
+    assert first not in pool.pids
+    assert [held.id + ".lease" for held in leases.standing().held] == [Path(shares[1].lease).name]
+    os.kill(second, signal.SIGKILL)
+    while second in pool.pids:
+        await asyncio.sleep(0.01)
+    assert leases.standing().held == ()
 
 
 async def test_a_message_of_many_megabytes_goes_both_ways(make_pool: MakePool) -> None:

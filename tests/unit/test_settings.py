@@ -37,6 +37,15 @@ def test_the_environment_sets_every_kind_of_trait(monkeypatch: pytest.MonkeyPatc
     assert settings.cache_path == Path("/somewhere/segments")
 
 
+def test_a_worker_gets_the_settings_of_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings(
+        models_dir="/models", force_cpu=True, encoder_priority=["qsv"], segment_seconds=2.5
+    )
+    for name, value in given.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings().trait_values() == given.trait_values()
+
+
 def test_an_explicit_value_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_EXPORT_MAX_CONCURRENT_EXPORTS", "5")
     assert Settings(max_concurrent_exports=2).max_concurrent_exports == 2

@@ -27,6 +27,7 @@ from jupyter_export.job import Job, SegmentCounts, State
 from jupyter_export.queue import records, schema
 from jupyter_export.queue.choice import QueueState
 from jupyter_export.queue.disk import mount_type
+from jupyter_export.queue.rows import row_of_job
 from jupyter_export.queue.store import Store
 
 RESULT = {"bytes": 3, "sha256": "abc", "frames": 30, "duration": 1.0}
@@ -591,6 +592,28 @@ def test_database_of_an_older_version_is_migrated_with_its_jobs(
     connection = sqlite3.connect(path)
     assert connection.execute("select colour from job").fetchone() == ("blue",)
     connection.close()
+
+
+def test_database_of_the_first_version_learns_what_jobs_need_of_a_gpu(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        connection = schema.open_database(path)
+    row = row_of_job(make_job("a"))
+    del row["need"]
+    columns, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+    connection.execute(f"insert into job ({columns}) values ({values})", row)
+    connection.close()
+    store = Store(path)
+    assert store.get("a").need is None
+    assert [entry.need.gpu for entry in store.entries()] == [False]
+    for mib in range(20):
+        store.measured("model x", mib)
+    store.measured("model y", 7)
+    assert store.peaks("model x") == list(range(19, 11, -1)), "only the latest count"
+    assert store.peaks("model y") == [7]
+    store.close()
 
 
 def test_migration_that_fails_leaves_the_database_as_it_was(

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from av.video.frame import VideoFrame
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["PLANAR_8BIT", "Effect", "Picture", "Step"]
+__all__ = ["PLANAR_8BIT", "Ahead", "Effect", "Picture", "Step"]
 
 #: The formats of pictures that effects get and give, with the horizontal and the vertical
 #: subsampling of their chroma planes.
@@ -54,6 +55,18 @@ class Step(Protocol):
 
         The result's `colorspace` and `color_range` are the frame's; its time stamp does not
         matter.
+        """
+        ...
+
+
+@runtime_checkable
+class Ahead(Protocol):
+    """A step that works on the next frame while the one before is still on its way."""
+
+    def begin(self, frame: VideoFrame, time: Fraction) -> Callable[[], VideoFrame]:
+        """Begin with `frame`; what is returned waits for the result and gives it.
+
+        Results are asked for in order, each at most one `begin` late.
         """
         ...
 

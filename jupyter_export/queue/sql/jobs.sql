@@ -1,16 +1,16 @@
--- name: insert_job(id, spec, kind, output, project, state, priority, attempt, failures, lost_workers, paused, cancel_requested, allow_duplicate, not_before, encoder, error, segments, total_frames, notes, part, result, idempotency_key, created_at, started_at, finished_at)!
+-- name: insert_job(id, spec, kind, output, project, state, priority, attempt, failures, lost_workers, paused, cancel_requested, allow_duplicate, not_before, need, encoder, error, segments, total_frames, notes, part, result, idempotency_key, created_at, started_at, finished_at)!
 -- A new job.
 insert into job (
     id, spec, kind, output, project, state, priority, attempt, failures, lost_workers,
-    paused, cancel_requested, allow_duplicate, not_before, encoder, error, segments,
+    paused, cancel_requested, allow_duplicate, not_before, need, encoder, error, segments,
     total_frames, notes, part, result, idempotency_key, created_at, started_at, finished_at
 ) values (
     :id, :spec, :kind, :output, :project, :state, :priority, :attempt, :failures, :lost_workers,
-    :paused, :cancel_requested, :allow_duplicate, :not_before, :encoder, :error, :segments,
+    :paused, :cancel_requested, :allow_duplicate, :not_before, :need, :encoder, :error, :segments,
     :total_frames, :notes, :part, :result, :idempotency_key, :created_at, :started_at, :finished_at
 );
 
--- name: update_job(id, was_attempt, was_state, state, priority, attempt, failures, lost_workers, paused, cancel_requested, not_before, encoder, error, segments, total_frames, notes, part, result, started_at, finished_at)!
+-- name: update_job(id, was_attempt, was_state, state, priority, attempt, failures, lost_workers, paused, cancel_requested, not_before, need, encoder, error, segments, total_frames, notes, part, result, started_at, finished_at)!
 -- Every move of a job. No row is changed when another attempt, or another state, has come
 -- in between: whoever asked was replaced.
 update job set
@@ -22,6 +22,7 @@ update job set
     paused = :paused,
     cancel_requested = :cancel_requested,
     not_before = :not_before,
+    need = :need,
     encoder = :encoder,
     error = :error,
     segments = :segments,
@@ -114,7 +115,7 @@ order by job.project;
 
 -- name: entries()
 -- What the scheduler needs to know of each live job, without the large columns.
-select number, id, project, state, priority, attempt, paused, cancel_requested, not_before
+select number, id, project, state, priority, attempt, paused, cancel_requested, not_before, need
 from job
 where state in ('queued', 'running', 'publishing')
 order by number;

@@ -70,3 +70,20 @@ create table event (
     at text not null,
     data text not null
 );
+
+-- name: add_need()!
+-- What a job needs of a GPU, as JSON; null when that is not known yet.
+alter table job add column need text;
+
+-- name: create_vram_peak()!
+-- How much GPU memory exports took, by what their estimates go by: later estimates are better.
+create table vram_peak (
+    number integer primary key autoincrement,
+    key text not null,
+    mib integer not null,
+    at text not null
+);
+
+-- name: create_vram_peak_index()!
+-- The latest peaks of a key.
+create index vram_peak_key on vram_peak (key, number);
