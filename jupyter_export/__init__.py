@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .errors import ExportError
-from .spec import ExportSpec, annotate, clip, framing, overlay
+from .spec import ExportSpec, annotate, clip, compare, concat, framing, overlay, source
 
 if TYPE_CHECKING:
     from .notebook.client import Client, JobHandle, connect
@@ -28,12 +28,15 @@ __all__ = [
     "__version__",
     "annotate",
     "clip",
+    "compare",
+    "concat",
     "connect",
     "crop_path",
     "framing",
     "highlights",
     "overlay",
     "panel",
+    "source",
 ]
 
 

@@ -54,6 +54,24 @@ PLAY = """async (url) => {
 }"""
 
 
+SHOW = """async (url) => {
+  const image = document.createElement('img');
+  image.src = url;
+  document.body.append(image);
+  await image.decode();
+  const response = await fetch(url);
+  const decoder = new ImageDecoder({data: response.body, type: `image/${url.split('.').pop()}`});
+  await decoder.completed;
+  const track = decoder.tracks.selectedTrack;
+  let microseconds = 0;
+  for (let i = 0; i < track.frameCount; i++) {
+    microseconds += (await decoder.decode({frameIndex: i})).image.duration;
+  }
+  return {width: image.naturalWidth, height: image.naturalHeight, frames: track.frameCount,
+          seconds: microseconds / 1e6, loops: track.repetitionCount === Infinity};
+}"""
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves byte ranges, as video players ask for them."""
 
@@ -94,5 +112,14 @@ def play(browser: Browser, site: str, name: str) -> dict[str, Any]:
     page = browser.new_page()
     page.goto(site)
     told: dict[str, Any] = page.evaluate(PLAY, f"{site}{name}")
+    page.close()
+    return told
+
+
+def show(browser: Browser, site: str, name: str) -> dict[str, Any]:
+    """What the browser says of the file in an ``<img>``, and of what it decodes of it."""
+    page = browser.new_page()
+    page.goto(site)
+    told: dict[str, Any] = page.evaluate(SHOW, f"{site}{name}")
     page.close()
     return told

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from ..errors import DiskFull, InternalError
 from ..spec import OUTPUT_SUFFIXES
-from .audio import SHIFT, copied_packets
+from .audio import SHIFT, add_track, copied_packets
 from .cache import SegmentCache, file_sha256
 from .copied import as_avc1, source_packets
 from .h264 import avcc
@@ -29,7 +29,7 @@ from .open import open_segment, open_source, writing
 from .plan import Plan, Segment
 from .recipe import CopyRecipe
 
-__all__ = ["Assembled", "assemble"]
+__all__ = ["Assembled", "assemble", "settled"]
 
 #: Apple's players take HEVC only when its parameter sets are outside of the stream.
 _TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
@@ -91,19 +91,26 @@ def assemble(
         tracks = [_video(plan, cache, order, video, own)]
         if plan.audio is not None:
             tracks += _audio(plan, cache, container, stack)
+        _name_chapters(container, plan)
         written = 0
         for _, track, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
             container.mux_one(packet)
             if track == 0:
                 written += 1
                 on_progress(written / order.frames)
+    return settled(part, order.frames, float(plan.duration * plan.time_base))
+
+
+def settled(part: Path, frames: int, duration: float) -> Assembled:
+    """The written file, flushed to the disk.
+
+    Raises:
+        DiskFull, OutputError: the disk refuses it now.
+    """
     with writing(part), part.open("rb+") as file:
         os.fsync(file.fileno())
     return Assembled(
-        bytes=part.stat().st_size,
-        sha256=file_sha256(part),
-        frames=order.frames,
-        duration=float(plan.duration * plan.time_base),
+        bytes=part.stat().st_size, sha256=file_sha256(part), frames=frames, duration=duration
     )
 
 
@@ -252,13 +259,20 @@ def _audio(
     first = next(iter(copied), None)
     if first is None:
         return []
-    target = container.add_stream_from_template(stream)
-    return [_timed_audio(chain([first], copied), target)]
+    if audio.recipe is None or audio.recipe.codec == "flac":
+        target = container.add_stream_from_template(stream)
+    else:
+        # Only an open encoder tells the muxer how much its decoder swallows at the beginning.
+        target = add_track(container, audio.recipe)
+        container.start_encoding()
+    end = plan.duration * plan.time_base
+    return [_timed_audio(chain([first], copied), target, end)]
 
 
 def _timed_audio(
-    packets: Iterator[tuple[av.Packet[AudioStream], Fraction]], target: AudioStream
+    packets: Iterator[tuple[av.Packet[AudioStream], Fraction]], target: AudioStream, end: Fraction
 ) -> Iterator[_Timed]:
+    """The last packet is told to be as short as the picture is; what it has more is not played."""
     last: int | None = None
     for packet, time in packets:
         assert packet.time_base is not None
@@ -267,8 +281,27 @@ def _timed_audio(
             stamp = last + 1
         last = stamp
         packet.pts = packet.dts = stamp
+        if packet.duration:
+            left = round(end / packet.time_base) - stamp
+            packet.duration = max(1, min(packet.duration, left))
         packet.stream = target
         yield time, 1, packet
+
+
+def _name_chapters(container: OutputContainer, plan: Plan) -> None:
+    ends = [c.start for c in plan.chapters[1:]] + [plan.duration]
+    container.set_chapters(
+        [
+            {
+                "id": i,
+                "start": chapter.start,
+                "end": end,
+                "time_base": plan.time_base,
+                "metadata": {"title": chapter.title},
+            }
+            for i, (chapter, end) in enumerate(zip(plan.chapters, ends, strict=False), 1)
+        ]
+    )
 
 
 @contextlib.contextmanager

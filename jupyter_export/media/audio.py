@@ -11,21 +11,21 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 
 from ..errors import EncoderFailed
 from .listen import PRE_ROLL, sound
 from .open import SEGMENT_FORMAT, writing
 from .recipe import AudioRecipe
 
-__all__ = ["SHIFT", "copied_packets", "render_audio"]
+__all__ = ["SHIFT", "add_track", "copied_packets", "render_audio"]
 
 #: Encoded audio files begin this many seconds late: NUT has no negative time stamps, and an
 #: AAC encoder's first packet lies before 0.
 SHIFT = 1
 
-#: The sample format that each encoder takes.
-_FORMATS = {"aac": "fltp", "flac": "s16"}
+#: For each codec FFmpeg's encoder, and the sample format that it takes.
+_ENCODERS = {"aac": ("aac", "fltp"), "opus": ("libopus", "flt"), "flac": ("flac", "s16")}
 
 
 def render_audio(
@@ -52,14 +52,8 @@ def render_audio(
         stack.enter_context(writing(target))
         output = av.open(f"file:{target}", "w", format=SEGMENT_FORMAT)
         stack.callback(output.close)
-        stream = output.add_stream(recipe.codec, rate=recipe.sample_rate)
-        assert isinstance(stream, AudioStream)
+        stream = add_track(output, recipe)
         context = stream.codec_context
-        context.layout = recipe.layout
-        if recipe.codec == "aac":
-            context.bit_rate = recipe.bit_rate
-        context.format = _FORMATS[recipe.codec]
-        context.flags |= int(Flags.global_header)
         output.start_encoding()  # the file is there, whether or not it gets a packet
 
         def write(frame: AudioFrame | None) -> None:
@@ -84,6 +78,20 @@ def render_audio(
         if count:
             write(None)
     return count
+
+
+def add_track(container: OutputContainer, recipe: AudioRecipe) -> AudioStream:
+    """A track of `container` with the encoder of `recipe`, which is not open yet."""
+    name, format = _ENCODERS[recipe.codec]
+    stream = container.add_stream(name, rate=recipe.sample_rate)
+    assert isinstance(stream, AudioStream)
+    context = stream.codec_context
+    context.layout = recipe.layout
+    if recipe.bit_rate:
+        context.bit_rate = recipe.bit_rate
+    context.format = format
+    context.flags |= int(Flags.global_header)
+    return stream
 
 
 def copied_packets(

@@ -76,6 +76,8 @@ class AudioFacts(_Facts):
     channels: int
     layout: str
     time_base: Fraction
+    start: Fraction | None = None
+    """Seconds on the container's clock at which its first packet sounds; None if not known."""
 
 
 class SourceFacts(_Facts):

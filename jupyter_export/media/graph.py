@@ -14,7 +14,7 @@ from .effects.base import Picture
 from .facts import Colour, VideoFacts
 from .tone import BT709, DEEP_RGB, is_hdr, is_wide, table
 
-__all__ = ["Convert", "buffer", "matrix_of", "upright", "working_colour"]
+__all__ = ["Convert", "buffer", "matrix_of", "rgb_arguments", "upright", "working_colour"]
 
 _FULL = 2
 _RGB_SPACE = 0
@@ -233,6 +233,16 @@ def _is_rgb(format: str) -> bool:
 
 def _transparent(format: VideoFormat) -> bool:
     return any(component.is_alpha for component in format.components)
+
+
+def rgb_arguments(colour: Colour, lines: int) -> dict[str, str]:
+    """Arguments of the scale filter that gives RGB of `colour`, whose source has so many lines."""
+    return {
+        "in_color_matrix": matrix_of(colour, lines),
+        "in_range": "pc" if colour.range == _FULL else "tv",
+        "out_range": "pc",
+        "flags": "bicubic+accurate_rnd+full_chroma_int",
+    }
 
 
 def _fitted(natural: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:

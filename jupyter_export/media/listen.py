@@ -12,25 +12,27 @@ import av
 import av.filter
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.filter.context import FilterContext
 from numpy.typing import NDArray
 
 from .open import open_source
 from .recipe import AudioPart, AudioPiece, AudioRecipe
+from .stretch import Samples, stretched
 
 __all__ = ["PRE_ROLL", "sound"]
 
 #: Seconds decoded before a range, so that the decoder has settled when it begins.
 PRE_ROLL = Fraction(1, 2)
 
+#: Seconds; less is a rounding of time stamps, more would be seen.
+_HOLE = "0.02"
 #: Samples of silence made at once.
 _BLOCK = 4096
-#: The slowest and the fastest that one atempo filter should do: beyond, FFmpeg skips samples.
-_SLOWEST, _FASTEST = Fraction(1, 2), Fraction(2)
-
-Samples = NDArray[np.float32]
-"""(channels, samples), full scale at ±1."""
+#: The fastest that one atempo filter should do: beyond, FFmpeg skips samples.
+_FASTEST = Fraction(2)
 
 
 def sound(recipe: AudioRecipe, sources: Sequence[Path | None]) -> Generator[AudioFrame, None, None]:
@@ -104,7 +106,10 @@ class _Track:
                 length = round(end * rate) - round(passed * rate)
                 passed = end
                 frames = _piece(container, part, piece, self.recipe)
-                blocks = (frame.to_ndarray() for frame in frames)
+                blocks: Iterator[NDArray[Any]] = (frame.to_ndarray() for frame in frames)
+                if piece.rate < 1:
+                    taken = round((piece.end - piece.start) * rate)
+                    blocks = stretched(blocks, piece.rate, rate, taken)
                 yield from _exactly(blocks, length, self._channels)
 
     @property
@@ -157,17 +162,25 @@ def _piece(
     if not stream.codec_context.is_open:
         stream.codec_context.thread_type = "AUTO"
     graph: _Graph | None = None
+    shape: tuple[int, str, str] | None = None
+    conform: AudioResampler | None = None
     for frame in _decoded(container, stream, piece.start - PRE_ROLL, piece.end):
         assert frame.pts is not None and frame.time_base is not None
         offset = frame.pts * frame.time_base - piece.start
         frame.pts = round(offset * frame.sample_rate)
         frame.time_base = Fraction(1, frame.sample_rate)
-        shape = frame.sample_rate, frame.format.name, frame.layout.name
+        before, shape = shape, (frame.sample_rate, frame.format.name, frame.layout.name)
         if graph is None:
             graph = _Graph(shape, piece, recipe)
-        elif graph.shape != shape:
-            break  # a track that changes its form in the middle ends here
-        yield from graph.push(frame)
+        if shape == graph.shape:
+            yield from graph.push(frame)
+            continue
+        # A broadcast changes from stereo to 5.1 with the programme, for example.
+        if conform is None or shape != before:
+            rate, format, layout = graph.shape
+            conform = AudioResampler(format, layout, rate)
+        for fitting in conform.resample(frame):
+            yield from graph.push(fitting)
     if graph is not None:
         yield from graph.push(None)
 
@@ -209,22 +222,30 @@ class _Graph:
         source = graph.add_abuffer(
             sample_rate=rate, format=format, layout=layout, time_base=Fraction(1, rate)
         )
+
+        def fit() -> FilterContext:
+            return graph.add(
+                "aformat",
+                sample_fmts="fltp",
+                sample_rates=str(recipe.sample_rate),
+                channel_layouts=recipe.layout,
+            )
+
         nodes = [
             source,
             graph.add(
                 "aresample",
                 out_sample_rate=str(recipe.sample_rate),
+                # Holes are filled with silence, and what comes too early is cut, where time
+                # stamps differ from the samples by more than they are rounded.
                 **{"async": "1"},
+                min_hard_comp=_HOLE,
                 first_pts="0",
             ),
-            graph.add(
-                "aformat",
-                sample_fmts="fltp",
-                sample_rates=str(recipe.sample_rate),
-                channel_layouts=recipe.layout,
-            ),
+            fit(),
             graph.add("atrim", start_pts="0", end_pts=str(length)),
-            *(graph.add("atempo", tempo=f"{float(t):.6f}") for t in _tempos(piece.rate)),
+            *(graph.add("atempo", tempo=f"{float(t):.12f}") for t in _tempos(piece.rate)),
+            fit(),  # atempo has interleaved samples alone
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()
@@ -244,12 +265,9 @@ class _Graph:
 
 
 def _tempos(rate: Fraction) -> Iterator[Fraction]:
-    """`rate` as a product of what one filter does well."""
+    """`rate` as a product of what one filter does well; nothing for what is slowed down."""
     while rate > _FASTEST:
         yield _FASTEST
         rate /= _FASTEST
-    while rate < _SLOWEST:
-        yield _SLOWEST
-        rate /= _SLOWEST
-    if rate != 1:
+    if rate > 1:
         yield rate

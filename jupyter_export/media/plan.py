@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ..spec import Compare, Effect, ExportSpec
+from .animation import animated_picture, animated_rate, animation_recipe, check_length
 from .bitstream import Bitstream
+from .chapters import Chapter, chapters_of
 from .cut import cut
 from .effects import effect
 from .effects.base import Picture
 from .facts import Colour, SourceFacts
 from .recipe import (
+    AnimationRecipe,
     CopyRecipe,
     EncoderRecipe,
     MixRecipe,
@@ -66,6 +70,7 @@ class Plan(_Plan):
     """Of the output; it decides the container."""
     segments: tuple[Segment, ...]
     audio: AudioPlan | None
+    chapters: tuple[Chapter, ...]
     time_base: Fraction
     """Of the output's video."""
     duration: int
@@ -73,11 +78,13 @@ class Plan(_Plan):
     total_frames: int
     rate: Fraction | None
     picture: Picture
+    animation: AnimationRecipe | None = None
+    """How the segments become a moving picture; None where they stay as they are."""
     colour: Colour
     parameter_sets: tuple[str, ...]
     """Those of H.264 that copied packets refer to, in hexadecimal digits."""
     encoder: str | None
-    """The name of what renders; None where everything is copied."""
+    """The name of what encodes the output; None where everything is copied."""
     notes: tuple[str, ...] = ()
 
 
@@ -98,7 +105,11 @@ def make_plan(
     Raises:
         SpecError: an effect or a transition cannot be done.
     """
-    rate = output_rate(taken, spec.encoding.fps, alone=len(taken) == 1 and not taken[0].spec.speed)
+    limits = spec.container.animation
+    alone = len(taken) == 1 and not taken[0].spec.speed and limits is None
+    rate = output_rate(taken, spec.encoding.fps, alone=alone)
+    if limits is not None and rate is not None:
+        rate = animated_rate(rate, spec.encoding, limits)
     clips = [clip_of(t, rate) for t in taken]
     compared = clips.pop() if spec.compare else None
     upright = {t.field: upright_picture(t.facts) for t in taken}
@@ -112,6 +123,9 @@ def make_plan(
 
     shapes = shapes_for(encoder)
     checked(spec.effects, shapes.canvas, "effects")
+    if limits is not None:
+        smaller = animated_picture(shapes.canvas, spec.encoding, limits)
+        shapes = replace(shapes, picture=smaller)
     sounding = clips
     if compared is not None and spec.compare is not None:
         layout = spec.compare.layout
@@ -138,21 +152,26 @@ def make_plan(
     planner = _Planner(spec, shapes, upright, recipe_encoder, rate, base)
     seconds = min([segment_seconds, *(effect(e.type).segment_seconds for e in _effects(spec))])
     segments = tuple(_segments(planner, copying, seconds, rate))
+    rendering = encoder.name if any(s.kind == "render" for s in segments) else None
     total = sum(part.count for part in parts)
+    if limits is not None and rate is not None:
+        check_length(spec, total / rate, limits)
     first = taken[0].times
     return Plan(
         sources=tuple(sources),
         suffix=PurePosixPath(spec.output).suffix.lower(),
         segments=segments,
         audio=plan_audio(spec, sounding, parts, rate),
+        chapters=chapters_of(spec, clips, parts),
         time_base=base,
         duration=total if rate else first.end - first.pts[0],
         total_frames=total,
         rate=rate,
         picture=shapes.picture,
+        animation=None if limits is None else animation_recipe(spec, limits),
         colour=shapes.colour,
         parameter_sets=tuple(u.hex() for u in copying.sets),
-        encoder=encoder.name if any(s.kind == "render" for s in segments) else None,
+        encoder=limits.encoder if limits is not None else rendering,
         notes=(*remarks(sources, shapes), *copying.notes),
     )
 

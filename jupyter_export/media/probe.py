@@ -243,4 +243,5 @@ def _audio_facts(audio: AudioStream) -> AudioFacts | None:
         channels=context.channels,
         layout=context.layout.name,
         time_base=audio.time_base,
+        start=None if audio.start_time is None else audio.start_time * audio.time_base,
     )

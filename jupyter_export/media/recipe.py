@@ -22,6 +22,8 @@ from .facts import AudioFacts, Colour, Fingerprint, VideoFacts
 from .stamps import Stamps
 
 __all__ = [
+    "AnimationRecipe",
+    "AudioCodec",
     "AudioPart",
     "AudioPiece",
     "AudioRecipe",
@@ -136,6 +138,9 @@ class CopyRecipe(_Recipe):
     bytes: int
 
 
+AudioCodec = Literal["aac", "opus", "flac"]
+
+
 class AudioPiece(_Recipe):
     """A range of a track at one speed, in seconds on the container's clock."""
 
@@ -168,10 +173,23 @@ class AudioRecipe(_Recipe):
     parts: tuple[AudioPart, ...]
     sample_rate: int
     layout: str
-    codec: Literal["aac", "flac"]
+    codec: AudioCodec
     bit_rate: int
     """Bits per second; of no meaning for FLAC."""
     versions: dict[str, str]
+
+
+class AnimationRecipe(_Recipe):
+    """How a moving picture is encoded, from frames that nothing was taken from."""
+
+    encoder: str
+    """FFmpeg's name: gif or libwebp_anim."""
+    colours: int
+    """Of a GIF: at most 256."""
+    dither: str
+    """Of a GIF: as FFmpeg's paletteuse names it."""
+    quality: int
+    """Of a WebP: 0 to 100."""
 
 
 def digest(recipe: _Recipe) -> str:

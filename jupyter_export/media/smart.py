@@ -72,7 +72,7 @@ def wanted(spec: ExportSpec, taken: Taken) -> bool:
     """Whether to look at the packets of a range at all."""
     return (
         _asked(spec)
-        and spec.encoding.quality is not Quality.LOSSLESS
+        and spec.segment_encoding.quality is not Quality.LOSSLESS
         and taken.facts.video.codec in _CODECS
         and taken.facts.video.codec == spec.encoding.codec
     )

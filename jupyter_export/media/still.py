@@ -7,8 +7,12 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+from PIL import Image
+
+from ..errors import SourceMissing, SourceUnreadable
 from .effects.base import Picture
 from .graph import Convert
+from .open import MAX_PIXELS
 from .probe import probe
 from .reader import Reader
 from .tone import BT709
@@ -26,20 +30,45 @@ def still(path: Path, start: float, width: int) -> bytes:
     Raises:
         SourceMissing, SourceUnreadable: there is no such file, or no such frame in it.
     """
+    if path.suffix.lower() == ".webp":
+        return _jpeg(_first_of_webp(path), width)
     source = probe(path)
     video = source.video
     first = source.origin + int(Fraction(start) / video.time_base)
     last = first + int(_WITHIN / video.time_base)
     with closing(Reader(path, video.index)) as reader:
         frame = next(reader.frames(first, last))
-        shrink = min(1.0, width / video.upright_width)
-        size = Picture(
-            width=max(2, round(video.upright_width * shrink)),
-            height=max(2, round(video.upright_height * shrink)),
-            pix_fmt="rgb24",
-        )
-        convert = Convert(video, size, turn=True, own=video.colour, colour=BT709)
+        size = _shrunk(video.upright_width, video.upright_height, width)
+        picture = Picture(width=size[0], height=size[1], pix_fmt="rgb24")
+        convert = Convert(video, picture, turn=True, own=video.colour, colour=BT709)
         image = convert(frame).to_image()  # type: ignore[no-untyped-call]
+    return _jpeg(image, width)
+
+
+def _first_of_webp(path: Path) -> Image.Image:
+    """FFmpeg writes animated WebP, but does not read it."""
+    try:
+        with Image.open(path, formats=["WEBP"]) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise OSError("the picture is too large")
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise SourceMissing(
+            f"There is no file {path.name!r}.", "Check the name and the folder."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SourceUnreadable(
+            f"{path.name!r} cannot be shown: {error}.", "Export it again."
+        ) from None
+
+
+def _shrunk(width: int, height: int, most: int) -> tuple[int, int]:
+    shrink = min(1.0, most / width)
+    return max(2, round(width * shrink)), max(2, round(height * shrink))
+
+
+def _jpeg(image: Image.Image, width: int) -> bytes:
+    size = _shrunk(image.width, image.height, width)
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=_QUALITY)
+    (image if size == image.size else image.resize(size)).save(data, "JPEG", quality=_QUALITY)
     return data.getvalue()

@@ -103,8 +103,11 @@ class _Attempt:
 
     async def run(self) -> Produced:
         self._meter.phase("planning")
-        encoding = self._order.spec.encoding
-        choice = await self._encoders.choose(encoding, frozenset())
+        spec = self._order.spec
+        choice = await self._encoders.choose(spec.segment_encoding, frozenset())
+        if (animation := spec.container.animation) is not None:
+            only = f"{animation.encoder}: the one encoder for a {spec.container.name}"
+            choice = replace(choice, name=animation.encoder, reason=only)
         if choice.hardware and self._order.avoid_hardware:
             choice = await self._software(choice, self._order.avoid_hardware)
         try:

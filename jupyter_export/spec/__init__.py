@@ -2,9 +2,9 @@
 
 from .annotation import Annotation, Arrow, Box, FrameNumber, Text, Timecode
 from .build import annotate, clip, framing, overlay
+from .containers import OUTPUT_SUFFIXES, Animation, Container
 from .effects import Crop, CropKeyframe, Effect, Rotate, Upscale
 from .export import (
-    OUTPUT_SUFFIXES,
     Codec,
     Compare,
     Encoding,
@@ -18,14 +18,17 @@ from .export import (
     parse,
 )
 from .highlight import Highlight, HighlightKeyframe
+from .join import compare, concat, source
 
 __all__ = [
     "OUTPUT_SUFFIXES",
+    "Animation",
     "Annotation",
     "Arrow",
     "Box",
     "Codec",
     "Compare",
+    "Container",
     "Crop",
     "CropKeyframe",
     "Effect",
@@ -45,8 +48,11 @@ __all__ = [
     "Upscale",
     "annotate",
     "clip",
+    "compare",
+    "concat",
     "framing",
     "json_schema",
     "overlay",
     "parse",
+    "source",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import SpecError
 from .effects import CropKeyframe
 from .export import ExportSpec, parse
+from .join import Speed, speed_ranges
 from .values import Model
 
 __all__ = ["annotate", "clip", "framing", "overlay"]
@@ -44,14 +46,21 @@ def framing(
     start: float = 0.0,
     end: float | None = None,
     *,
-    size: tuple[int, int],
-    keyframes: Sequence[CropKeyframe | dict[str, float]] | Any,
+    size: tuple[int, int] | None = None,
+    keyframes: Sequence[CropKeyframe | dict[str, float]] | Any = (),
     output: str,
     interpolation: str = "spline",
+    ranges: Sequence[tuple[float, float | None]] = (),
+    speed: Speed = (),
+    rotate: float = 0.0,
     project: str | None = None,
     **encoding: Any,
 ) -> ExportSpec:
-    """Crop `path` along `keyframes` (in the time of the source) and scale to `size`.
+    """Turn `path` by `rotate` degrees clockwise, crop it along `keyframes`, scale to `size`.
+
+    Keyframes, `ranges` and `speed` are in the time of the source, the keyframes in pixels of the
+    turned picture. `ranges` are shown one after another, in place of `start` to `end`. `speed` is
+    one rate, or ``(start, end, rate)`` for each part with another one.
 
     `keyframes` may also be a table with time, x, y, width and height: see
     `jupyter_export.tables.crop_path`, which also smooths, and reads tables that count frames.
@@ -61,16 +70,27 @@ def framing(
     Raises:
         SpecError: when a value is out of range.
     """
+    effects: list[dict[str, Any]] = []
+    if rotate:
+        effects.append({"type": "rotate", "angle": rotate})
     if not _are_models(keyframes):
+        if size is None:
+            raise SpecError("A crop from a table needs a size.", "Give size.", field="size")
         from ..tables import crop_path
 
         keyframes = crop_path(keyframes, size)
     frames = _plain(keyframes)
-    crop = {"type": "crop", "size": size, "keyframes": frames, "interpolation": interpolation}
+    speeds = speed_ranges(speed)
+    if frames or size is not None:
+        crop = {"type": "crop", "keyframes": frames, "interpolation": interpolation}
+        effects.append(crop if size is None else {**crop, "size": size})
     return parse(
         {
             "kind": "framing",
-            "sources": [{"path": path, "start": start, "end": end, "effects": [crop]}],
+            "sources": [
+                {"path": path, "start": a, "end": b, "speed": speeds, "effects": effects}
+                for a, b in ranges or [(start, end)]
+            ],
             "output": output,
             "project": project,
             "encoding": encoding,

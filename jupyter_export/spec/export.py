@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import SpecError
+from .containers import OUTPUT_SUFFIXES, Container, check_fit, container_of
 from .effects import EFFECTS, Effect
 from .values import Model, Path, Seconds, Size, require_even
 
@@ -36,9 +36,6 @@ __all__ = [
     "json_schema",
     "parse",
 ]
-
-#: The suffix of the output decides the container; nothing else can be an output.
-OUTPUT_SUFFIXES: dict[str, str] = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 MAX_SOURCES = 1000
 
@@ -172,9 +169,10 @@ class Encoding(Model):
     fps: Annotated[float, Field(gt=0, le=240, allow_inf_nan=False)] | None = Field(
         default=None, description="frames per second; None is the first source's"
     )
-    audio: Literal["auto", "aac", "none"] = Field(
+    audio: Literal["auto", "aac", "opus", "flac", "none"] = Field(
         default="auto",
-        description="auto copies the track where it can be copied exactly, else encodes AAC",
+        description="auto copies the track where it can be copied exactly, else encodes what is "
+        "usual in the container",
     )
     smart: bool = Field(
         default=True, description="copy what no edit touches, where that can be done exactly"
@@ -201,6 +199,20 @@ class ExportSpec(Model):
     project: Annotated[str, Field(min_length=1, max_length=255)] | None = None
 
     @property
+    def container(self) -> Container:
+        """What the suffix of the output means."""
+        container = container_of(self.output)
+        assert container is not None  # checked
+        return container
+
+    @property
+    def segment_encoding(self) -> Encoding:
+        """How its segments are encoded; those of an animation wait for their palette, unharmed."""
+        if self.container.animation is None:
+            return self.encoding
+        return self.encoding.model_copy(update={"quality": Quality.LOSSLESS})
+
+    @property
     def compare(self) -> Compare | None:
         """The comparison, if it is one."""
         return next((e for e in self.effects if isinstance(e, Compare)), None)
@@ -215,15 +227,12 @@ class ExportSpec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        suffix = PurePosixPath(self.output).suffix.lower()
-        if suffix not in OUTPUT_SUFFIXES:
+        container = container_of(self.output)
+        if container is None:
             raise ValueError(
                 f"output: {self.output!r} must end in one of {', '.join(OUTPUT_SUFFIXES)}"
             )
-        if self.encoding.quality is Quality.LOSSLESS and suffix != ".mkv":
-            raise ValueError("output: lossless video (FFV1) needs Matroska; use a name in .mkv")
-        if self.encoding.codec is Codec.AV1 and OUTPUT_SUFFIXES[suffix] == "mov":
-            raise ValueError("output: QuickTime files cannot hold AV1; use a name in .mp4 or .mkv")
+        check_fit(self.encoding, container)
         self._check_kind()
         return self
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import CacheLost, SourceUnreadable
 from ..hardware.encoders import options
+from ..media.animate import animate
 from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.bitstream import bitstream
@@ -26,7 +27,7 @@ from ..media.shapes import depth_of
 from ..media.smart import Streams, wanted
 from ..media.still import still
 from ..paths import resolve_source
-from ..spec import ExportSpec, parse
+from ..spec import ExportSpec, SpeedRange, parse
 from .context import TaskContext
 from .sources import Readers, check_unchanged, damage, look_at
 
@@ -36,15 +37,20 @@ Params = dict[str, Any]
 
 INSPECTED_SECONDS = 10.0
 
+_AS_IT_IS = SpeedRange(start=0, end=1, rate=1)
+
 
 def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
     """Whether the spec's sources can be used at all: ``{root, spec, allow_hidden}``."""
     spec = parse(params["spec"])
     # Their first seconds tell: a look at hours of film would keep whoever submits waiting.
     # A transition must find enough of them, though.
-    made = make_plan_of(
-        params, spec, "libx264", only=INSPECTED_SECONDS + 2 * spec.transition.seconds
-    )
+    only = INSPECTED_SECONDS
+    if (limits := spec.container.animation) is not None:
+        # Enough of each to see that it is too long.
+        fastest = max(r.rate for _, s in spec.every_source() for r in (*s.speed, _AS_IT_IS))
+        only += limits.seconds * fastest
+    made = make_plan_of(params, spec, "libx264", only=only + 2 * spec.transition.seconds)
     source = made.sources[0]
     return {
         "duration": source.duration,
@@ -134,7 +140,8 @@ def assemble_part(params: Params, context: TaskContext) -> dict[str, Any]:
 
     check_unchanged(made.sources)
     _readers.close()
-    return asdict(assemble(made, cache, Path(params["part"]), on_progress))
+    write = assemble if made.animation is None else animate
+    return asdict(write(made, cache, Path(params["part"]), on_progress))
 
 
 def one_still(params: Params, context: TaskContext) -> dict[str, Any]:
@@ -187,7 +194,7 @@ def make_plan_of(
 
     Without `copying`, everything is rendered.
     """
-    quality = spec.encoding.quality
+    quality = spec.segment_encoding.quality
     joins = "libx264"
     if quality == "lossless":
         encoder = joins = "ffv1"
@@ -224,7 +231,7 @@ class _Previewed:
                 return self._made[1]
         self.readers.close()
         encoding = spec.encoding.model_copy(update={"smart": False})
-        plain = spec.model_copy(update={"encoding": encoding})
+        plain = spec.model_copy(update={"encoding": encoding, "output": "preview.mkv"})
         self._made = key, make_plan_of(params, plain, "libx264")
         return self._made[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser_support import play
+from browser_support import play, show
 from playwright.sync_api import Browser
 from support import clip_spec, export_here, framing_spec
 
@@ -43,3 +43,39 @@ def test_the_video_element_plays_and_seeks_av1_from_several_segments(
     assert told["end"] == "ended", told
     assert told["sought"] == pytest.approx(done.result["duration"] / 2, abs=0.05)
     assert told["corrupted"] == 0
+
+
+def test_the_video_element_plays_webm_with_chapters(
+    browser: Browser, site: str, root: Path, tmp_path: Path
+) -> None:
+    """AV1 with Opus, from clips of different shape, rate and sound."""
+    clips = [
+        {"path": "bikes_no_audio.mp4", "end": 1.5},
+        {"path": "bunny_vp8_vorbis.webm", "start": 3, "end": 4.5},
+    ]
+    spec = {
+        "kind": "concat",
+        "sources": clips,
+        "transition": {"type": "dissolve", "seconds": 0.4},
+        "output": "o.webm",
+        "encoding": {"codec": "av1", "quality": "fast", "size": [320, 180]},
+    }
+    done = export_here(spec, root, tmp_path, encoder="libsvtav1")
+    told = play(browser, site, "o.webm")
+    assert told["end"] == "ended", told
+    assert told["duration"] == pytest.approx(done.result["duration"], abs=0.05)
+    assert told["corrupted"] == 0
+    assert (told["width"], told["height"]) == (320, 180)
+
+
+@pytest.mark.parametrize("name", ["o.gif", "o.webp"])
+def test_an_image_element_shows_an_animation_and_goes_on_showing_it(
+    name: str, browser: Browser, site: str, root: Path, tmp_path: Path
+) -> None:
+    spec = clip_spec("bunny_720p25.mp4", name, 1, 2.2, quality="fast", size=[320, 180])
+    done = export_here(spec, root, tmp_path)
+    told = show(browser, site, name)
+    assert (told["width"], told["height"]) == (320, 180)
+    assert told["frames"] == done.result["frames"] == 15
+    assert told["seconds"] == pytest.approx(1.2, abs=0.01)
+    assert told["loops"]

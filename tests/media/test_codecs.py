@@ -86,6 +86,6 @@ def test_hevc_for_apple_has_all_its_parameter_sets_in_the_header(
 
 
 def test_av1_in_a_quicktime_file_is_refused_before_anything_is_rendered() -> None:
-    with pytest.raises(SpecError, match=r"\.mp4 or \.mkv") as caught:
+    with pytest.raises(SpecError, match=r"\.mp4, \.m4v, \.mkv or \.webm") as caught:
         parse(clip_spec("source.mp4", "o.mov", codec="av1"))
-    assert caught.value.field == "output"
+    assert caught.value.field == "encoding.codec"

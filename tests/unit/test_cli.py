@@ -157,6 +157,39 @@ def test_a_second_run_reuses_the_segments_of_the_first(shell: Shell) -> None:
     assert second["result"]["sha256"] == first["result"]["sha256"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "output", "encoder"),
+    [("concat", "o.gif", "gif"), ("compare", "o.webp", "libwebp_anim"),
+     ("concat", "o.webm", "libsvtav1")],
+)  # fmt: skip
+def test_run_makes_every_sort_of_file(
+    kind: str, output: str, encoder: str, shell: Shell, root: Path
+) -> None:
+    clip = {"path": CLIP, "start": 0.2, "end": 0.6}
+    spec: dict[str, Any] = {"kind": kind, "sources": [clip], "output": output}
+    spec["encoding"] = {"quality": "fast", "size": [64, 64]}
+    if output == "o.webm":
+        spec["encoding"] |= {"codec": "av1", "encoder": encoder}
+    if kind == "compare":
+        spec["effects"] = [{"type": "compare", "with": clip}]
+    else:
+        spec["sources"] = [clip, clip]
+    (root / "spec.json").write_text(json.dumps(spec))
+    done = shell("run", "spec.json", "--json")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout.splitlines()[-1])
+    assert job["encoder"]["name"] == encoder
+    assert (root / output).stat().st_size == job["result"]["bytes"] > 0
+
+
+def test_a_gif_of_minutes_is_no_gif(shell: Shell, root: Path) -> None:
+    (root / "spec.json").write_text(json.dumps(clip_spec("timecode_720p30.mp4", "o.gif")))
+    done = shell("run", "spec.json")
+    assert done.returncode == 2
+    assert "may last 30 s" in done.stderr and "end the output's name in .mp4" in done.stderr
+    assert not list(root.glob("*.gif*"))
+
+
 def test_what_is_copied_is_counted_and_needs_no_time(shell: Shell, root: Path) -> None:
     spec = clip_spec("timecode_720p30.mp4", "smart.mp4", 1.3, 20, quality="fast", smart=True)
     *steps, job = map(
