@@ -113,3 +113,18 @@ test('a job that is pointed at is shown whatever was filtered', async () => {
 function problem(detail: string) {
   return { type: 'illegal-move', title: 'No', detail, advice: '' };
 }
+
+test('a finished animation is a picture, a film is a film', async () => {
+  const done = { state: 'completed' } as const;
+  server.snapshot(1, [
+    job('a', 'completed', { ...done, output: 'a.GIF' }),
+    job('b', 'completed', { ...done, output: 'b.webm' })
+  ]);
+  await vi.waitFor(() => expect(row('a')).toBeTruthy());
+  for (const id of ['a', 'b']) {
+    row(id).querySelector<HTMLElement>('[aria-expanded]')!.click();
+  }
+  await vi.waitFor(() => expect(row('b').querySelector('video')).toBeTruthy());
+  expect(row('a').querySelector('video')).toBeNull();
+  expect(row('a').querySelector('.jpx-Details img')!.getAttribute('src')).toBe('/jobs/a/file');
+});

@@ -30,6 +30,8 @@ TYPES = {
     ".mov": "video/quicktime",
     ".mkv": "video/x-matroska",
     ".webm": "video/webm",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
 }
 
 

@@ -29,6 +29,7 @@ from ..media.still import still
 from ..paths import resolve_source
 from ..spec import ExportSpec, SpeedRange, parse
 from .context import TaskContext
+from .memory import peak_mib, vram_of
 from .sources import Readers, check_unchanged, damage, look_at
 
 __all__ = ["TASKS"]
@@ -57,6 +58,7 @@ def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
         "width": source.video.upright_width,
         "height": source.video.upright_height,
         "frames": None,
+        "vram": vram_of(made),
     }
 
 
@@ -71,6 +73,7 @@ def plan(params: Params, context: TaskContext) -> dict[str, Any]:
         "total_frames": made.total_frames,
         "encoder": made.encoder,
         "notes": list(made.notes),
+        "vram": vram_of(made),
     }
 
 
@@ -103,7 +106,12 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
             lambda target: render_segment(recipe, readers, target, on_frame),
         )
         notes = damage([made.sources[i] for i in segment.sources], readers)
-    return {"reused": False, "frames": entry.frames, "notes": notes}
+    return {
+        "reused": False,
+        "frames": entry.frames,
+        "notes": notes,
+        "vram_peak_mib": peak_mib(),
+    }
 
 
 def audio(params: Params, context: TaskContext) -> dict[str, Any]:

@@ -9,13 +9,16 @@ import type { Job } from './types';
 
 export function Player({ job }: { job: Job }) {
   const url = usePanel().session.transport.filmUrl(job.id);
-  return url ? <Screen url={url} /> : <Fetched job={job} />;
+  return url ? <Screen url={url} job={job} /> : <Fetched job={job} />;
 }
 
-function Screen({ url, autoplay = false }: { url: string; autoplay?: boolean }) {
+function Screen({ url, job, autoplay = false }: { url: string; job: Job; autoplay?: boolean }) {
   const { trans } = usePanel();
   const [broken, setBroken] = useState(false);
   if (broken) return <p class="jpx-Note">{trans.__('This browser cannot play this file.')}</p>;
+  if (/\.(gif|webp)$/i.test(job.output)) {
+    return <img src={url} alt={job.output} onError={() => setBroken(true)} />;
+  }
   return (
     <video
       controls
@@ -59,7 +62,7 @@ function Fetched({ job }: { job: Job }) {
     setDone(null);
   };
 
-  if (url) return <Screen url={url} autoplay />;
+  if (url) return <Screen url={url} job={job} autoplay />;
   if (size > MOST_BYTES) {
     return (
       <p class="jpx-Note">

@@ -119,6 +119,11 @@ class Effect(ABC, Generic[Spec]):
         that a change elsewhere leaves the finished segment as it is.
         """
 
+    def gpu_memory(self, params: dict[str, Any], picture: Picture) -> tuple[int, str] | None:
+        """What the step takes of a GPU: MiB at its peak, with the context, and a name under which
+        measured peaks of such steps are remembered; None for steps that use no GPU."""
+        return None
+
     @abstractmethod
     def make(self, params: dict[str, Any], picture: Picture) -> Step:
         """The step for what `resolve` gave (after a round through JSON) and frames like

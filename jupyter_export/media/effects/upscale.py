@@ -27,6 +27,8 @@ from ...upscale.catalogue import (
     find,
     require_torch,
 )
+from ...upscale.memory import estimate
+from ...upscale.shape import Shape
 from ..interrupt import check
 from ..mix import planes_of
 from .base import PLANAR_8BIT, Effect, Picture
@@ -97,6 +99,18 @@ class UpscaleEffect(Effect[Upscale]):
             "memory": memory,
             "torch": version("torch"),
         }
+
+    def gpu_memory(self, params: dict[str, Any], picture: Picture) -> tuple[int, str] | None:
+        """The estimate of `jupyter_export.upscale.memory`, for numbers of 16 bits."""
+        if params["device"] != "cuda":
+            return None
+        name, (width, height) = params["model"], params["size"]
+        shape = _shape(name, params["weights"][name])
+        budget = params["memory"] * 2**20
+        size = picture.width, picture.height
+        found = estimate(shape, *size, (width, height), budget=budget)
+        key = f"{name} {size[0]}x{size[1]} {width}x{height} {params['memory']}"
+        return found.total, key
 
     def make(self, params: dict[str, Any], picture: Picture) -> UpscaleStep:
         """The step; its network is kept for the next one that needs the same."""
@@ -171,12 +185,13 @@ def _hashes(effect: Upscale) -> dict[str, str]:
     return {name: file_hash(find(folder, name)) for name in names}
 
 
-def _shape(name: str, sha256: str) -> None:
-    """Refuse a file of an administrator's own that is no model."""
-    if name not in PUBLISHED:
-        from ...upscale.weights import shape_of
+def _shape(name: str, sha256: str) -> Shape:
+    """What network it is; refuses a file of an administrator's own that is no model."""
+    if name in PUBLISHED:
+        return PUBLISHED[name].shape
+    from ...upscale.weights import shape_of
 
-        shape_of(find(Settings().models_path, name), sha256)
+    return shape_of(find(Settings().models_path, name), sha256)
 
 
 def _matrix(frame: VideoFrame) -> int:
