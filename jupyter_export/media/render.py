@@ -71,7 +71,7 @@ def segment_frames(
             decoded = in_thread(_decoded(reader, strand), "decode")
             stack.enter_context(closing(decoded))
             made = _strand(decoded, strand, recipe.colour, reader.damaged)
-            if strand.steps:
+            if strand.steps or not _as_it_is(strand):
                 made = in_thread(made, "effects")
                 stack.enter_context(closing(made))
             strands.append(made)
@@ -80,6 +80,16 @@ def segment_frames(
             frames = in_thread(frames, "mix")
             stack.enter_context(closing(frames))
         yield from frames
+
+
+def _as_it_is(strand: StrandRecipe) -> bool:
+    """Whether the source's pictures have the strand's shape already."""
+    video, picture = strand.video, strand.picture
+    return (picture.width, picture.height, picture.pix_fmt) == (
+        video.width,
+        video.height,
+        video.pix_fmt,
+    )
 
 
 def make_step(recipe: StepRecipe) -> Step:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import hashlib
 import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse, SpecError
+from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse
 from ..hardware.needs import Need
-from ..job import Job, State
+from ..job import Job
 from ..settings import Settings
 from ..spec import ExportSpec
 from ..workers.executor import Executor, Lane, Task
 from .admission import admit
-from .choice import Place, QueueState
+from .choice import Place
+from .commands import Commands
 from .database import Database
 from .finished import finished_file
 from .line import Line
@@ -32,7 +31,7 @@ from .previews import Previews
 from .reservations import Reservations
 from .runner import Means
 from .scheduler import Scheduler, Sweep
-from .snapshot import count, take
+from .snapshot import take
 from .store import Store, check_same_request
 from .view import View
 
@@ -41,14 +40,8 @@ __all__ = ["Exports", "store_folder"]
 #: A submit does not wait longer than this for the first trial of the encoders.
 CHOICE_SECONDS = 0.1
 
-_QUEUE_ACTIONS = {
-    "pause": QueueState.PAUSED,
-    "resume": QueueState.RUNNING,
-    "drain": QueueState.DRAINING,
-}
 
-
-class Exports:
+class Exports(Commands):
     """All exports below `root`. Lives in one event loop, between `start` and `stop`.
 
     The executor is closed by whoever made it; `stop` closes it only if attempts do not end.
@@ -165,110 +158,6 @@ class Exports:
             raise
         return await self._view.one(job), created
 
-    async def get(self, id: str) -> dict[str, Any]:
-        """One job.
-
-        Raises:
-            JobNotFound: there is none.
-        """
-        return await self._view.one(await self._database.call(Store.get, id))
-
-    async def list(
-        self,
-        state: State | None = None,
-        project: str | None = None,
-        before: str | None = None,
-        limit: int = 100,
-    ) -> builtins.list[dict[str, Any]]:
-        """A page of jobs, newest first; `before` is the id of the last job of the page before."""
-        return await self._view.all(
-            await self._database.call(Store.list, state, project, before, limit)
-        )
-
-    async def active(self, project: str | None = None) -> builtins.list[dict[str, Any]]:
-        """The live jobs, oldest first."""
-        return await self._view.all(await self._database.call(Store.active, project))
-
-    async def recent(
-        self, hours: float = 24, project: str | None = None
-    ) -> builtins.list[dict[str, Any]]:
-        """What finished within the last `hours`, the latest first."""
-        since = datetime.now(UTC) - timedelta(hours=hours)
-        return await self._view.all(await self._database.call(Store.recent, since, project))
-
-    async def cancel(self, id: str) -> dict[str, Any]:
-        """Cancel a queued job, or ask a running one to stop: it is cancelled within a second.
-
-        Raises:
-            JobNotFound, IllegalMove: there is none, or it cannot be cancelled any more.
-        """
-        return await self._view.one(await self._database.call(Store.cancel, id))
-
-    async def retry(self, id: str) -> dict[str, Any]:
-        """Queue a failed or cancelled job again; finished segments are reused.
-
-        Raises:
-            JobNotFound, IllegalMove: there is none, or there is nothing to retry.
-            OutputInUse, DuplicateJob: another live job has come in its way.
-        """
-        try:
-            job = await self._database.call(Store.retry, id)
-        except (OutputInUse, DuplicateJob) as error:
-            await self._add_progress(error)
-            raise
-        return await self._view.one(job)
-
-    async def pause(self, id: str) -> dict[str, Any]:
-        """Stop working on a job, or keep it from starting, until `resume`.
-
-        Raises:
-            JobNotFound, IllegalMove: there is none, or it is finished or about to be.
-        """
-        return await self._view.one(await self._database.call(Store.set_paused, id, True))
-
-    async def resume(self, id: str) -> dict[str, Any]:
-        """Let a paused job go on; finished segments are reused.
-
-        Raises:
-            JobNotFound, IllegalMove: there is none, or it is finished.
-        """
-        return await self._view.one(await self._database.call(Store.set_paused, id, False))
-
-    async def set_priority(self, id: str, priority: int) -> dict[str, Any]:
-        """Change the priority of a queued job; higher goes first.
-
-        Raises:
-            JobNotFound, IllegalMove: there is none, or it does not wait any more.
-        """
-        return await self._view.one(await self._database.call(Store.set_priority, id, priority))
-
-    async def delete(self, id: str) -> dict[str, Any]:
-        """Forget a finished job and its log; its output stays.
-
-        Raises:
-            JobNotFound, IllegalMove: there is none, or it is live.
-        """
-        return await self._view.one(await self._database.call(Store.delete, id))
-
-    async def projects(self) -> builtins.list[dict[str, Any]]:
-        """Every project: ``{name, jobs, state, complete}``."""
-        return await self._database.call(Store.projects)
-
-    async def queue_state(self) -> dict[str, Any]:
-        """``{state, running, queued, limit}``; state is running, paused or draining."""
-        return await self._database.call(count, self.settings.max_concurrent_exports)
-
-    async def set_queue(self, action: str) -> dict[str, Any]:
-        """Pause or resume the queue, or drain it: finish what runs and start nothing.
-
-        Raises:
-            SpecError: `action` is none of pause, resume and drain.
-        """
-        if action not in _QUEUE_ACTIONS:
-            raise SpecError(f"A queue cannot {action!r}.", "Use pause, resume or drain.")
-        await self._database.call(Store.set_queue, _QUEUE_ACTIONS[action])
-        return await self.queue_state()
-
     async def health(self) -> dict[str, Any]:
         """``{leading, epoch, seq, journal_mode, queue, leases}``; leading: it starts jobs."""
         return {
@@ -299,7 +188,7 @@ class Exports:
 
     async def snapshot(
         self, finished: int, encode: Callable[[dict[str, Any]], str]
-    ) -> tuple[int, builtins.list[str], dict[str, Any]]:
+    ) -> tuple[int, list[str], dict[str, Any]]:
         """The live jobs and the `finished` latest others, of one moment.
 
         Gives the number of the last event before that moment, each job as `encode` makes it of
@@ -308,12 +197,12 @@ class Exports:
         limit = self.settings.max_concurrent_exports
         taken = await self._database.call(take, self._line.chooser(), limit, finished)
 
-        def encoded() -> builtins.list[str]:
+        def encoded() -> list[str]:
             return [encode(self._view.show(job, taken.places.get(job.id))) for job in taken.jobs]
 
         return taken.seq, await asyncio.to_thread(encoded), taken.queue
 
-    async def events_since(self, seq: int, limit: int) -> builtins.list[dict[str, Any]]:
+    async def events_since(self, seq: int, limit: int) -> list[dict[str, Any]]:
         """At most `limit` events after `seq` that are still kept, oldest first."""
         events = await self._database.call(Store.events_since, seq, limit)
         return [event.to_json() for event in events]
@@ -386,12 +275,6 @@ class Exports:
 
     async def _peaks(self, key: str) -> Sequence[int]:
         return await self._database.call(Store.peaks, key)
-
-    async def _add_progress(self, error: ExportError) -> None:
-        """Tell, with the job in the way, how far it is."""
-        other = await self._database.call(Store.find, error.extra["job"])
-        if other is not None:
-            error.extra["progress"] = (await self._view.one(other))["progress"]
 
 
 def store_folder(data: Path, root: Path, server: str | None = None) -> Path:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from . import handlers as h
+from . import job_handlers as j
 from .base import ExportHandler
 from .feed import FeedHandler
 from .files import FileHandler
@@ -41,20 +42,20 @@ class Route:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("jobs", h.JobsHandler),
-    Route("jobs/active", h.ActiveHandler),
-    Route("jobs/recent", h.RecentHandler),
-    Route("jobs/{id}", h.JobHandler),
-    Route("jobs/{id}/log", h.LogHandler),
-    Route("jobs/{id}/thumbnail", h.ThumbnailHandler),
-    Route("jobs/{id}/poster", h.PosterHandler),
+    Route("jobs", j.JobsHandler),
+    Route("jobs/active", j.ActiveHandler),
+    Route("jobs/recent", j.RecentHandler),
+    Route("jobs/{id}", j.JobHandler),
+    Route("jobs/{id}/log", j.LogHandler),
+    Route("jobs/{id}/thumbnail", j.ThumbnailHandler),
+    Route("jobs/{id}/poster", j.PosterHandler),
     Route("jobs/{id}/file", FileHandler),
     Route(
         "jobs/{id}/{action}",
-        h.ActionHandler,
+        j.ActionHandler,
         {"action": ("cancel", "retry", "pause", "resume")},
     ),
-    Route("preview", h.PreviewHandler),
+    Route("preview", j.PreviewHandler),
     Route("projects", h.ProjectsHandler),
     Route("probe", h.ProbeHandler),
     Route("hardware", h.HardwareHandler),
