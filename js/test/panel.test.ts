@@ -55,7 +55,7 @@ test('a waiting row tells its place and the reason, also when only the line move
 });
 
 test('a refused action tells the server’s reason and advice', async () => {
-  vi.spyOn(console, 'error').mockImplementation(() => undefined);
+  const logged = vi.spyOn(console, 'error').mockImplementation(() => undefined);
   server.answer = () => ({
     status: 409,
     type: 'application/problem+json',
@@ -68,6 +68,10 @@ test('a refused action tells the server’s reason and advice', async () => {
     expect(element.querySelector('[role=alert]')?.textContent).toContain(
       'Cancel: Job a is completed. Reload the list.'
     )
+  );
+  expect(logged).toHaveBeenCalledWith(
+    'jupyter_export: Cancel failed',
+    expect.objectContaining({ message: expect.stringContaining('Job a is completed.') })
   );
 });
 

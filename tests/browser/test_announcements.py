@@ -68,6 +68,8 @@ def test_a_browser_that_was_never_here_is_not_told_of_the_past(
 def test_a_failure_is_announced_with_its_reason_and_can_be_retried(
     lab: RunningLab, context: BrowserContext
 ) -> None:
+    settings = f"{lab.url}lab/api/settings/jupyter-export:plugin"
+    lab.http.put(settings, json={"raw": '{"seconds": 1}'}).raise_for_status()
     page = open_lab(context, lab)
     panel = show_sidebar(page)
     expect(panel.locator(".jpx-Link")).to_have_text("Live")
@@ -75,6 +77,10 @@ def test_a_failure_is_announced_with_its_reason_and_can_be_retried(
     toast = page.locator(".Toastify__toast", has_text="doomed-output.mp4 failed")
     expect(toast).to_contain_text("doomed.mp4", timeout=60_000)
     expect(row(panel, job).locator(".jpx-Error")).to_contain_text("doomed.mp4")
+    # Whatever the setting says, there is time to read it.
+    page.wait_for_timeout(9_000)
+    expect(toast).to_be_visible(timeout=100)
+    lab.http.put(settings, json={"raw": "{}"}).raise_for_status()
     lab.add("subtitles_mov_text.mp4", "doomed.mp4")
     toast.get_by_text("Retry").click()
     lab.until(job["id"], "completed")
