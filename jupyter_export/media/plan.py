@@ -172,8 +172,13 @@ def make_plan(
         colour=shapes.colour,
         parameter_sets=tuple(u.hex() for u in copying.sets),
         encoder=limits.encoder if limits is not None else rendering,
-        notes=(*remarks(sources, shapes), *copying.notes),
+        notes=(*remarks(sources, shapes), *copying.notes, *_of_effects(spec)),
     )
+
+
+def _of_effects(spec: ExportSpec) -> Iterator[str]:
+    for entry in _effects(spec):
+        yield from effect(entry.type).remarks(entry)
 
 
 def _segments(

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from effects_support import annotation, highlight, region
-from support import complaints, decode, export_here, ffmpeg, psnr
+from support import TASKS, complaints, decode, export_here, ffmpeg, psnr
+
+from jupyter_export.media.effects import fonts
 
 BOX = annotation("box", x=40, y=20, width=60, height=50, fill="#ffffff", fill_opacity=1)
 BOX |= {"stroke_width": 0, "start": 1, "end": 2}
@@ -98,3 +100,22 @@ def test_drawing_leaves_the_frames_that_come_after_as_the_decoder_has_them(
     outside[20:70, 40:100] = False
     assert (before[:, outside] == after[:, outside]).all()
     assert (before[50:] == after[50:]).all()
+
+
+def test_a_character_that_no_font_has_is_named_on_the_job(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = fonts.find("sans")
+    monkeypatch.setattr(fonts, "installed", lambda: (shipped,))
+    text = annotation("text", text="Tor 漢 für Köln ⚽", end=0.5)
+    what = {
+        "kind": "annotate",
+        "sources": [{"path": "bunny_720p25.mp4", "end": 1}],
+        "effects": [text],
+        "output": "o.mp4",
+    }
+    notes = TASKS["plan"](
+        {"root": str(media), "spec": what, "encoder": "libx264", "cache": str(tmp_path)}, None
+    )["notes"]
+    (note,) = [note for note in notes if "font" in note]
+    assert "'漢', '⚽'" in note and "ö" not in note

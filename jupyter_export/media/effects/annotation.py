@@ -15,6 +15,7 @@ from .colour import parse_color
 from .drawing import Canvas, Drawing
 from .keyframes import Keyed, clipped_span, in_span
 from .label import label_drawing, label_keyframes, label_params
+from .runs import missing
 from .text import Block, Style
 
 __all__ = ["EFFECT", "AnnotationEffect"]
@@ -22,6 +23,8 @@ __all__ = ["EFFECT", "AnnotationEffect"]
 
 # A text is kept as a picture: this one takes some hundreds of megabytes.
 _MAX_PIXELS = 16_000_000
+#: Characters that a note names.
+_SHOWN = 5
 
 
 class AnnotationEffect(Effect[AnnotationBase]):
@@ -53,6 +56,19 @@ class AnnotationEffect(Effect[AnnotationBase]):
                     "Make it smaller or shorter.",
                     field=f"{field}.text",
                 )
+
+    def remarks(self, effect: AnnotationBase) -> list[str]:
+        """Characters that no font here has."""
+        font = fonts.find(effect.font) if isinstance(effect, Text) else None
+        lost = missing(effect.text, font) if isinstance(effect, Text) and font else []
+        if not lost:
+            return []
+        shown = ", ".join(repr(part) for part in lost[:_SHOWN])
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        return [
+            f"No font where the video was rendered has {shown}{more}: a box was drawn instead. "
+            "Install one that has, such as Noto."
+        ]
 
     def span(self, effect: AnnotationBase) -> tuple[float, float]:
         """From its start to its end."""

@@ -119,6 +119,10 @@ class Effect(ABC, Generic[Spec]):
         that a change elsewhere leaves the finished segment as it is.
         """
 
+    def remarks(self, effect: Spec) -> list[str]:
+        """What the user should know about the result, in sentences for the job's notes."""
+        return []
+
     def gpu_memory(self, params: dict[str, Any], picture: Picture) -> tuple[int, str] | None:
         """What the step takes of a GPU: MiB at its peak, with the context, and a name under which
         measured peaks of such steps are remembered; None for steps that use no GPU."""

@@ -14,7 +14,7 @@ from itertools import groupby
 from . import fonts
 from .fonts import Font
 
-__all__ = ["Run", "clusters", "fonts_of", "lines_of", "runs"]
+__all__ = ["Run", "clusters", "fonts_of", "lines_of", "missing", "runs"]
 
 _JOINER, _SELECTOR_TEXT, _SELECTOR_EMOJI = "\u200d", "\ufe0e", "\ufe0f"
 # Emoji_Presentation of Unicode 15.1 (emoji-data.txt) below U+10000; above, nearly all are.
@@ -100,6 +100,18 @@ def _reversed_from(ordered: list[tuple[int, Run]], lowest: int) -> list[tuple[in
             result += [*stretch, item]
             stretch = []
     return result + stretch
+
+
+def missing(text: str, preferred: Font) -> list[str]:
+    """What of the text no font has a picture of, each once."""
+    parts = (part for line in lines_of(text) for part in clusters(line))
+    return list(
+        dict.fromkeys(
+            part
+            for part in parts
+            if not _font_for(drawn := _drawable(part, preferred), preferred).has(_visible(drawn))
+        )
+    )
 
 
 def fonts_of(text: str, preferred: Font) -> list[Font]:
