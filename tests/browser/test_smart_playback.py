@@ -25,8 +25,11 @@ LOOK_AT = """async ([url, times, width, height]) => {
   const seen = [];
   for (const time of times) {
     const there = new Promise((resolve) => { video.onseeked = resolve; });
+    // A busy machine shows the frame a little after it says that it is there.
+    const shown = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     video.currentTime = time;
     await there;
+    await Promise.race([shown, new Promise((resolve) => setTimeout(resolve, 500))]);
     context.drawImage(video, 0, 0, width, height);
     const data = context.getImageData(0, 0, width, height).data;
     const green = [];
