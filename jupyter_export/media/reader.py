@@ -119,16 +119,17 @@ class Reader:
             and self._position is not None
             and 0 <= first - self._position <= near
         ):
-            return self._resume()
+            return self._resume(around=around)
         self._before = self._held = None
         seek_before(self._container, self._stream, first - 1 if around else first)
         self._decoder.flush_buffers()
         self._frames = self._decode()
         return self._frames
 
-    def _resume(self) -> Iterator[VideoFrame]:
+    def _resume(self, *, around: bool) -> Iterator[VideoFrame]:
         assert self._frames is not None
-        before, held = self._before, self._held
+        # Who has got the frame before may have given it a time stamp of another clock.
+        before, held = self._before if around else None, self._held
         self._before = self._held = None
         for frame in (before, held):
             if frame is not None:

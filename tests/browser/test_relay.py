@@ -86,7 +86,12 @@ def test_a_finished_file_plays_through_the_kernel(lab: RunningLab, blocked: Brow
     expect_relayed(panel)
     source = lab.add("bunny_720p25.mp4")
     job = lab.submit(
-        clip(source, "film.mp4", encoding={"quality": "quality"}, sources=[{"path": source}])
+        clip(
+            source,
+            "film.mp4",
+            encoding={"quality": "quality", "smart": False},
+            sources=[{"path": source}],
+        )
     )
     job = lab.until(job["id"], "completed")
     assert job["result"]["bytes"] > 2**20, "more than one piece"

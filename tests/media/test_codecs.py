@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,10 @@ def test_av1_in_a_quicktime_file_is_refused_before_anything_is_rendered() -> Non
     with pytest.raises(SpecError, match=r"\.mp4, \.m4v, \.mkv or \.webm") as caught:
         parse(clip_spec("source.mp4", "o.mov", codec="av1"))
     assert caught.value.field == "encoding.codec"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="scheduling classes are Linux's")
+def test_no_encoder_makes_the_process_real_time(root: Path, tmp_path: Path) -> None:
+    """As root, SVT-AV1 would: nothing else could run beside an export."""
+    export(root, tmp_path, "av1", "libsvtav1", ".mp4")
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

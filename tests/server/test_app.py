@@ -25,7 +25,7 @@ LONG = {
     "kind": "clip",
     "sources": [{"path": "timecode_720p30.mp4"}],
     "output": "long.mp4",
-    "encoding": {"quality": "quality"},
+    "encoding": {"quality": "quality", "smart": False},
 }
 
 

@@ -152,7 +152,7 @@ def test_no_event_is_lost_when_the_server_is_killed_and_started_again(
             "timecode_720p30.mp4",
             "killed.mp4",
             sources=[{"path": "timecode_720p30.mp4", "start": 0, "end": 20}],
-            encoding={"quality": "quality"},
+            encoding={"quality": "quality", "smart": False},
         )
     )["id"]
     listener.until(lambda: id in listener.jobs and listener.jobs[id]["progress"]["frames"] > 30)

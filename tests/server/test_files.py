@@ -116,12 +116,12 @@ def test_a_video_is_probed_by_its_path(server: RunningServer, tmp_path: Path) ->
     assert (facts["width"], facts["height"]) == (1280, 720)
     assert facts["duration"] == pytest.approx(5.3, abs=0.5)
     (server.root / "words.mp4").write_text("no video")
-    (server.root / "out.mp4").symlink_to(tmp_path)
+    (server.root / "way-out.mp4").symlink_to(tmp_path)
     for path, kind in (
         ("words.mp4", "source-unreadable"),
         ("none.mp4", "source-missing"),
         ("../x.mp4", "path-error"),
-        ("out.mp4", "path-error"),
+        ("way-out.mp4", "path-error"),
         ("http://127.0.0.1/x.mp4", "source-missing"),
     ):
         response = server.http.get("probe", params={"path": path})

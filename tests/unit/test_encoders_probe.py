@@ -224,6 +224,8 @@ async def test_a_data_centre_gpu_is_named_with_what_it_has_and_has_not(
     (packages / "torch").mkdir()
     (packages / "torch/__init__.py").write_text("raise ImportError('libcudart.so.13 is missing')")
     (packages / "torch/version.py").write_text("cuda = '13.0'")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)  # the real one, which another test has used
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.setenv("PYTHONPATH", str(packages))
     nvidia.set("none")
