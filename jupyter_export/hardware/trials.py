@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from ..spec import Quality
 from .encoders import ENCODERS, Encoder, Family, options
+from .real_time import not_in_real_time
 from .reasons import NOT_BUILT, PASSING, explain
 
 __all__ = ["NVDEC", "TORCH"]
@@ -81,6 +82,8 @@ def _encode(entry: Encoder) -> tuple[bytes | None, list[Any]]:
     context.time_base = Fraction(1, 30)
     context.framerate = Fraction(30)
     context.options = settings.options
+    with not_in_real_time():
+        context.open()
     packets = []
     for number in range(FRAMES):
         frame = av.VideoFrame(SIDE, SIDE, context.pix_fmt)

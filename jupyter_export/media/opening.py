@@ -6,16 +6,15 @@ import contextlib
 import logging
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
 from av.video.codeccontext import VideoCodecContext
 
 from ..errors import EncoderBusy, EncoderFailed, ExportError, InternalError
 from ..hardware.encoders import encoder as row
+from ..hardware.real_time import not_in_real_time
 from ..hardware.reasons import Trouble, judge
 from .recipe import EncoderRecipe
 
@@ -38,31 +37,11 @@ def open_encoder(context: VideoCodecContext, encoder: EncoderRecipe) -> None:
     try:
         with (
             _listening(lines) if encoder.hardware else contextlib.nullcontext(),
-            _not_in_real_time(),
+            not_in_real_time(),
         ):
             context.open()
     except (av.FFmpegError, ValueError) as error:
         raise _told(context, encoder, error, lines) from error
-
-
-@contextlib.contextmanager
-def _not_in_real_time() -> Iterator[None]:
-    """Keep the scheduling class of this process, whatever the encoder makes of it.
-
-    SVT-AV1 puts all threads of a process that runs as root into a real-time class (SCHED_FIFO):
-    everything else on the machine would wait for them.
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    own = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        for task in Path("/proc/self/task").iterdir():
-            with contextlib.suppress(OSError):  # it has ended
-                if os.sched_getscheduler(int(task.name)) in (os.SCHED_FIFO, os.SCHED_RR):
-                    os.sched_setscheduler(int(task.name), *own)
 
 
 def failed(name: str, error: Exception) -> EncoderFailed:
