@@ -50,6 +50,9 @@ def lower_priority(niceness: int, scheduling: str) -> None:
             logger.warning("action=set-niceness reason=%r", error)
     if sys.platform == "linux":
         classes = {"idle": os.SCHED_IDLE, "batch": os.SCHED_BATCH}
+        if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+            # Whoever started this process is in a real-time class; no export belongs there.
+            classes["normal"] = os.SCHED_OTHER
         try:
             if scheduling in classes:
                 os.sched_setscheduler(0, classes[scheduling], os.sched_param(0))
