@@ -56,17 +56,6 @@ class Shape:
         return self.reach if self.architecture == "srvgg" else min(self.reach, RRDB_HALO)
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates per pixel of the input."""
-        f, g, folded = self.features, self.growth, self.unshuffle**2
-        if self.architecture == "srvgg":
-            return 9 * (3 * f + self.blocks * f * f + f * 3 * self.scale**2)
-        dense = sum((f + i * g) * g for i in range(4)) + (f + 4 * g) * f
-        inner = 3 * folded * f + 3 * self.blocks * dense + f * f
-        outer = 4 * f * f + 16 * (2 * f * f + 3 * f)
-        return 9 * (inner + outer) // folded
-
-    @property
     def weights(self) -> int:
         """The number of weights, biases included."""
         f, g = self.features, self.growth

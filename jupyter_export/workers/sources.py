@@ -55,7 +55,7 @@ def check_unchanged(sources: Sequence[SourceFacts]) -> None:
     Raises:
         SourceUnreadable: one of them is not as it was when the export was planned.
     """
-    for i, source in enumerate(sources):
+    for source in sources:
         path = Path(source.path)
         try:
             info = path.stat()
@@ -69,7 +69,6 @@ def check_unchanged(sources: Sequence[SourceFacts]) -> None:
             raise SourceUnreadable(
                 f"{path.name!r} was changed or removed while it was being exported.",
                 "Wait until nothing writes it, then retry.",
-                field=f"sources[{i}].path",
             )
 
 
