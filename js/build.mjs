@@ -1,6 +1,6 @@
 // Bundles the two front ends from one core: JupyterLab's and the notebook widget's.
 import { build } from 'esbuild';
-import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 
 const prod = process.argv.includes('--prod');
 const source = await readFile('../jupyter_export/_version.py', 'utf8');
@@ -25,10 +25,18 @@ await build({
   outfile: 'build/lab.js',
   external: ['@jupyterlab/*', '@lumino/*']
 });
-await build({
-  ...common,
-  entryPoints: ['src/widget/index.ts'],
-  outfile: '../jupyter_export/static/widget.js'
-});
+// What travels with every panel is not burdened with the editor.
+const widgets = { index: 'widget', editor: 'editor' };
+for (const [entry, name] of Object.entries(widgets)) {
+  await build({
+    ...common,
+    entryPoints: [`src/widget/${entry}.ts`],
+    outfile: `../jupyter_export/static/${name}.js`
+  });
+}
 await mkdir('../jupyter_export/static', { recursive: true });
-await copyFile('style/base.css', '../jupyter_export/static/widget.css');
+const [base, editor] = await Promise.all(
+  ['base', 'editor'].map(name => readFile(`style/${name}.css`, 'utf8'))
+);
+await writeFile('../jupyter_export/static/widget.css', base);
+await writeFile('../jupyter_export/static/editor.css', base + editor);

@@ -2,12 +2,13 @@
 
 import jupyter_export as jx
 
-job = jx.connect().submit(jx.clip("match.mp4", 12.5, 20, output="goal.mp4"))
-job.wait()
+spec = jx.clip("match.mp4", 12.5, 20).crop((600, 0, 720, 720)).to("goal.mp4")
+jx.export(spec).wait()
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -15,16 +16,28 @@ from .errors import ExportError
 from .spec import ExportSpec, annotate, clip, compare, concat, framing, overlay, source
 
 if TYPE_CHECKING:
-    from .notebook.client import Client, JobHandle, connect
+    from .footage import from_animation, from_frames, from_images
+    from .notebook.batch import Batch
+    from .notebook.client import Client, connect
+    from .notebook.default import estimate, export, export_all
+    from .notebook.editor import SpecEditor, editor
+    from .notebook.estimate import Estimate
+    from .notebook.handle import JobHandle
+    from .notebook.result import Result
+    from .notebook.standalone import serve
     from .notebook.widget import ExportPanel, panel
     from .tables import crop_path, highlights
 
 __all__ = [
+    "Batch",
     "Client",
+    "Estimate",
     "ExportError",
     "ExportPanel",
     "ExportSpec",
     "JobHandle",
+    "Result",
+    "SpecEditor",
     "__version__",
     "annotate",
     "clip",
@@ -32,30 +45,51 @@ __all__ = [
     "concat",
     "connect",
     "crop_path",
+    "editor",
+    "estimate",
+    "export",
+    "export_all",
     "framing",
+    "from_animation",
+    "from_frames",
+    "from_images",
     "highlights",
     "overlay",
     "panel",
+    "serve",
     "source",
 ]
 
+# The client brings in an HTTP library, the panel ipywidgets, tables and footage NumPy; neither
+# the server nor a worker should pay for that.
+_LAZY = {
+    "Batch": "notebook.batch",
+    "Client": "notebook.client",
+    "Estimate": "notebook.estimate",
+    "ExportPanel": "notebook.widget",
+    "JobHandle": "notebook.handle",
+    "Result": "notebook.result",
+    "SpecEditor": "notebook.editor",
+    "connect": "notebook.client",
+    "crop_path": "tables",
+    "editor": "notebook.editor",
+    "estimate": "notebook.default",
+    "export": "notebook.default",
+    "export_all": "notebook.default",
+    "from_animation": "footage",
+    "from_frames": "footage",
+    "from_images": "footage",
+    "highlights": "tables",
+    "panel": "notebook.widget",
+    "serve": "notebook.standalone",
+}
 
-def __getattr__(name: str) -> Any:
-    # The client brings in an HTTP library, the panel ipywidgets and tables NumPy; neither the
-    # server nor a worker should pay for that.
-    if name in {"Client", "JobHandle", "connect"}:
-        from .notebook import client
+if not TYPE_CHECKING:
 
-        return getattr(client, name)
-    if name in {"ExportPanel", "panel"}:
-        from .notebook import widget
-
-        return getattr(widget, name)
-    if name in {"crop_path", "highlights"}:
-        from . import tables
-
-        return getattr(tables, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:

@@ -8,29 +8,40 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Unicode
 
 from ._version import __version__
 from .errors import ExportError, InternalError, QueueBusy
+from .events import Announcer, register
 from .hardware.choice import Encoders
-from .metrics import Tally
-from .queue.service import Exports
+from .health import Finding, Level, examine, is_ready
+from .log_lines import write_json
+from .metrics import Tally, show_leases, show_workers
+from .queue.service import Exports, log_folder
+from .server.activity import Activity
+from .server.gate import Gate
 from .server.hub import Hub
 from .server.routes import handlers
 from .settings import Settings
-from .workers.pool import LocalPool
+from .workers.pool import Grounds, LocalPool
+
+if TYPE_CHECKING:
+    from .cluster.executor import DaskExecutor
 
 __all__ = ["ExportApp"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds until the number of running exports is counted anew.
-ACTIVITY_SECONDS = 30.0
+#: Seconds until a store that another process kept locked is tried again.
+BUSY_SECONDS = 2.0
+#: Seconds until the live exports are counted anew.
+COUNT_SECONDS = 30.0
+#: Seconds between two looks at the workers' memory and at the leases.
+MEASURE_SECONDS = 5.0
 #: More tasks than this never run at once, whatever the queue's limits.
 POOL_SIZE = 256
 #: Seconds that stopping may take beyond what the settings give the workers.
@@ -56,16 +67,26 @@ class ExportApp(Settings, ExtensionApp):
         """Why this server cannot export at all."""
         self.exports: Exports | None = None
         self.pool: LocalPool | None = None
+        self.cluster: DaskExecutor | None = None
         self._started: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        """Exports have started, or have met a reason why they cannot, or not yet."""
         self._background: set[asyncio.Task[None]] = set()
-        self._tally = Tally()
+        self._tally = Tally(self._leads)
+        self._activity = Activity(self.name, self, self._leads)
+        self._log_handler: logging.Handler | None = None
         self._hub = Hub()
+        self.gate = Gate(self)
 
     def initialize_settings(self) -> None:
         """Build the queue and its workers; nothing runs yet."""
         assert self.serverapp is not None
         # As Jupyter does with Tornado's: our lines go where the server's go, at its level.
         logging.getLogger(__package__).parent = self.serverapp.log
+        if self.log_format == "json":
+            self._log_handler = write_json(str(__package__), self.serverapp.log.level)
+        assert self.serverapp.event_logger is not None
+        register(self.serverapp.event_logger)
         self.encoders = Encoders(self)
         root = _root_folder(self.serverapp.contents_manager)
         if root is None:
@@ -77,8 +98,14 @@ class ExportApp(Settings, ExtensionApp):
             log.warning("no exports: %s", self.refusal)
             return
         # The queue limits what runs; the pool has a place for all that it can let run.
-        self.pool = LocalPool(self, POOL_SIZE)
-        self.exports = Exports(self, root, self.pool, self.encoders)
+        grounds = Grounds(sources=root, outputs=root, logs=log_folder(self.data_path, root))
+        self.pool = LocalPool(self, POOL_SIZE, grounds=grounds)
+        if self.dask_scheduler or self.dask_cluster:
+            # Dask is not even looked for where no cluster is set.
+            from .cluster.executor import DaskExecutor
+
+            self.cluster = DaskExecutor(self, self.pool)
+        self.exports = Exports(self, root, self.cluster or self.pool, self.encoders)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         _stop_on_sigint(serverapp)
@@ -93,7 +120,7 @@ class ExportApp(Settings, ExtensionApp):
             QueueBusy: it cannot work on this server.
         """
         if self._started is not None:
-            await asyncio.shield(self._started)
+            await self._tried.wait()
         if self.refusal is not None:
             raise QueueBusy(self.refusal.detail, self.refusal.advice)
         if self._started is None or self.exports is None:
@@ -110,8 +137,9 @@ class ExportApp(Settings, ExtensionApp):
         return self._hub
 
     def current_activity(self) -> int:
-        """How many exports run: a server with any is not shut down as idle."""
-        return self._tally.running
+        """How many exports keep this server from being shut down as idle."""
+        assert self.serverapp is not None
+        return self._activity.now(self.serverapp.web_app)
 
     def change_limits(self, limits: dict[str, Any]) -> None:
         """Set these settings until the server ends."""
@@ -124,11 +152,19 @@ class ExportApp(Settings, ExtensionApp):
     async def health(self) -> dict[str, Any]:
         """Whether exports work here: the queue's own health, or the reason why it has none."""
         health: dict[str, Any] = {"version": __version__, "root": None, "problem": None}
+        findings: list[Finding] = []
         try:
             exports = await self.ready()
-            return {**health, "status": "ok", "root": str(exports.root), **await exports.health()}
+            findings = await examine(self)
+            health |= {"status": "ok", "root": str(exports.root)}
+            if self.cluster is not None:
+                health["cluster"] = self.cluster.to_json()
+            if not any(one.name == "database" and one.level is Level.FAILED for one in findings):
+                health |= await exports.health()
         except ExportError as error:
-            return {**health, "status": "refused", "problem": error.to_problem()}
+            health |= {"status": "refused", "problem": error.to_problem()}
+        health["ready"] = health["status"] == "ok" and is_ready(findings)
+        return {**health, "checks": [finding.to_json() for finding in findings]}
 
     async def stop_extension(self) -> None:
         """Stop the queue and its workers; unfinished jobs go on after the next start."""
@@ -138,15 +174,28 @@ class ExportApp(Settings, ExtensionApp):
         limit = self.stop_grace_seconds + STOP_MARGIN_SECONDS
         await _within(limit, "the feed", self._hub.close())
         if self.exports is not None and self.pool is not None:
+            executor = self.cluster or self.pool
+            executor.leave()
             await _within(2 * limit, "the queue", self.exports.stop())
-            await _within(limit, "the workers", self.pool.close())
+            await _within(limit, "the workers", executor.close())
         await _within(limit, "the trial encodes", self.encoders.close())
+        if self._log_handler is not None:
+            logging.getLogger(__package__).removeHandler(self._log_handler)
 
     async def _start(self, exports: Exports, pool: LocalPool) -> None:
+        assert self.serverapp is not None and self.serverapp.event_logger is not None
+        events = Announcer(
+            self.serverapp.event_logger, lambda: exports.epoch, lambda: exports.leading
+        )
+        exports.listeners += [self._tally.hear, self._activity.hear, events.hear]
         try:
-            exports.listeners += [self._tally.hear, self._note_activity]
-            await exports.start()
+            if self.cluster is not None:
+                self.cluster.start()
+            while not await self._open(exports):
+                self._tried.set()
+                await asyncio.sleep(BUSY_SECONDS)
             await self._hub.start(exports)
+            self.refusal = None
         except ExportError as error:
             self.refusal = error
             log.error("no exports: %s", error)
@@ -155,8 +204,22 @@ class ExportApp(Settings, ExtensionApp):
             self.refusal = InternalError("Exports could not start.", "The server's log says why.")
             log.exception("no exports: the queue could not start")
             return
+        finally:
+            self._tried.set()
         self._spawn(self._warm_up(pool))
-        self._spawn(self._keep_tally(exports))
+        self._spawn(self._count(exports))
+        self._spawn(self._activity.keep_alive(self.serverapp.web_app))
+        self._spawn(self._measure(exports, pool))
+
+    async def _open(self, exports: Exports) -> bool:
+        """Start the queue; False while another process keeps its store locked."""
+        try:
+            await exports.start()
+        except QueueBusy as error:
+            self.refusal = error
+            log.warning("no exports yet: %s", error)
+            return False
+        return True
 
     async def _warm_up(self, pool: LocalPool) -> None:
         """Start workers and try the encoders now, so that the first export need not wait."""
@@ -166,22 +229,26 @@ class ExportApp(Settings, ExtensionApp):
         except (ExportError, OSError) as error:
             log.warning("the first export will start slowly: %s", error)
 
-    def _note_activity(self, message: dict[str, Any] | None = None) -> None:
-        """Keep the server, and the hub's culler, from taking a rendering server for idle."""
-        assert self.serverapp is not None
-        if self._tally.running:
-            times = self.serverapp.web_app.settings["last_activity_times"]
-            times[self.name] = datetime.now(UTC)
-
-    async def _keep_tally(self, exports: Exports) -> None:
+    async def _count(self, exports: Exports) -> None:
         """Count anew now and then, so that no lost message makes a server busy for ever."""
         while True:
             try:
-                self._tally.correct(await exports.active())
+                live, queue = await exports.active(), await exports.queue_state()
+                self._tally.correct(live)
+                self._activity.correct(live, queue["state"])
             except ExportError as error:
                 log.warning("whether exports run is not known now: %s", error)
-            self._note_activity()
-            await asyncio.sleep(ACTIVITY_SECONDS)
+            await asyncio.sleep(COUNT_SECONDS)
+
+    async def _measure(self, exports: Exports, pool: LocalPool) -> None:
+        """Keep the metrics up to date that no event changes."""
+        while True:
+            show_workers(await asyncio.to_thread(pool.memory))
+            show_leases(await asyncio.to_thread(exports.reservations.standing))
+            await asyncio.sleep(MEASURE_SECONDS)
+
+    def _leads(self) -> bool:
+        return self.exports is not None and self.exports.leading
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

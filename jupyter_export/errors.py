@@ -20,14 +20,21 @@
     │   ├── ModelUnusable           the file is damaged, or no model
     │   ├── UpscaleUnavailable      what upscaling needs is not installed
     │   ├── OutOfMemory             a picture does not fit, however it is cut
+    │   ├── GpuFailed               the GPU or its driver failed while it upscaled
     │   └── DownloadFailed          a model could not be downloaded
     ├── QueueError              the queue refuses
     │   ├── JobNotFound             there is no such job
     │   ├── IllegalMove             the job's state does not allow it
     │   ├── OutputInUse             another live job writes the same output
     │   ├── DuplicateJob            the project already has a live job of this kind
-    │   └── QueueBusy               the queue cannot take this now
+    │   ├── QueueBusy               the queue cannot take this now
+    │   ├── StoreDamaged            the job database is damaged
+    │   └── TooManyRequests         more was asked for than the limits of the server allow
+    ├── ClusterError            the Dask cluster cannot take work
+    │   ├── ClusterUnreachable      it does not answer, or may not be used
+    │   └── WorkersUnfit            none of its workers has what the work needs
     ├── WorkerLost              a worker process died or stopped answering
+    ├── TooMuchWork             a piece of work took more of the processor than it may
     ├── Cancelled               somebody cancelled the work
     ├── ServerUnreachable       no Jupyter server answers
     └── InternalError           a bug of ours
@@ -44,6 +51,8 @@ from typing import Any, ClassVar
 __all__ = [
     "CacheLost",
     "Cancelled",
+    "ClusterError",
+    "ClusterUnreachable",
     "DiskFull",
     "DownloadFailed",
     "DuplicateJob",
@@ -52,6 +61,7 @@ __all__ = [
     "EncoderFailed",
     "EncoderUnavailable",
     "ExportError",
+    "GpuFailed",
     "IllegalMove",
     "InternalError",
     "JobNotFound",
@@ -68,9 +78,13 @@ __all__ = [
     "SourceMissing",
     "SourceUnreadable",
     "SpecError",
+    "StoreDamaged",
+    "TooManyRequests",
+    "TooMuchWork",
     "UpscaleError",
     "UpscaleUnavailable",
     "WorkerLost",
+    "WorkersUnfit",
 ]
 
 
@@ -249,6 +263,15 @@ class OutOfMemory(UpscaleError):
     title = "Not enough memory for upscaling"
 
 
+class GpuFailed(UpscaleError):
+    """The GPU was lost, or its driver failed, while it upscaled.
+
+    The export goes on on the processor, and says so; who upscales on the processor never gets it.
+    """
+
+    title = "The GPU failed while upscaling"
+
+
 class DownloadFailed(UpscaleError):
     """A model could not be downloaded, or what came is not that model."""
 
@@ -296,11 +319,53 @@ class QueueBusy(QueueError):
     transient = True
 
 
+class StoreDamaged(QueueError):
+    """The job database is damaged; the next start of a server keeps it aside."""
+
+    title = "The job database is damaged"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class TooManyRequests(QueueError):
+    """More was asked for than the server's limits allow; ``extra["retry_after"]``: in so many
+    seconds there is room again."""
+
+    title = "Too many requests"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    transient = True
+
+
+class ClusterError(ExportError):
+    """The Dask cluster cannot take work; this machine can do it instead."""
+
+    title = "The Dask cluster cannot be used"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    transient = True
+
+
+class ClusterUnreachable(ClusterError):
+    """Its scheduler does not answer, or its address may not be used."""
+
+    title = "The Dask cluster does not answer"
+
+
+class WorkersUnfit(ClusterError):
+    """No worker of the cluster has what the work needs, such as the same libraries or the files."""
+
+    title = "The workers of the Dask cluster do not fit"
+
+
 class WorkerLost(ExportError):
     """A worker process died or stopped answering."""
 
     title = "A worker process was lost"
     transient = True
+
+
+class TooMuchWork(ExportError):
+    """A piece of work took more of the processor than it may; again, it would do the same."""
+
+    title = "The work took too long"
 
 
 class Cancelled(ExportError):

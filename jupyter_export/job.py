@@ -126,7 +126,8 @@ class Job:
     not_before: datetime | None = None
     """A retry waits until then."""
     need: dict[str, Any] | None = None
-    """What it needs of a GPU, as `hardware.needs.Need` has it; None: not known yet."""
+    """What it needs of a GPU, as `hardware.needs.Need` has it, and ``peak_mib`` once it was
+    measured; None: not known yet."""
     encoder: dict[str, str] | None = None
     """``{"name", "reason"}``: what encodes it, and why."""
     error: dict[str, Any] | None = None
@@ -177,6 +178,7 @@ class Job:
             "progress": (progress or self.resting_progress()).to_json(),
             "segments": self.segments.to_json(),
             "encoder": self.encoder,
+            "gpu_memory": self.gpu_memory,
             "error": self.error,
             "notes": list(self.notes),
             "result": self.result,
@@ -187,6 +189,14 @@ class Job:
             "finished_at": _iso(self.finished_at),
             "spec": self.spec,
         }
+
+    @property
+    def gpu_memory(self) -> dict[str, int | None] | None:
+        """``{"reserved_mib", "peak_mib"}``, the latter None until it was measured; None for a job
+        that needs no memory of a GPU, or of which that is not known yet."""
+        if self.need is None or not self.need.get("vram_mib"):
+            return None
+        return {"reserved_mib": self.need["vram_mib"], "peak_mib": self.need.get("peak_mib")}
 
     def resting_progress(self) -> Progress:
         """Progress as the stored record alone can tell it."""

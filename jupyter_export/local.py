@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import signal
 import sys
@@ -17,7 +18,9 @@ from typing import Any
 from .errors import Cancelled, EncoderBusy, ExportError
 from .hardware.choice import Encoders
 from .job import Job, Progress, State
-from .paths import resolve_output
+from .paths import check_paths
+from .provenance import provenance, write
+from .queue.estimates import Estimates
 from .queue.hold import Hold
 from .queue.order import Order, Outline, Produced
 from .queue.pipeline import produce
@@ -25,9 +28,9 @@ from .queue.publish import part_path, publish, remove
 from .queue.reservations import Reservations
 from .settings import Settings
 from .spec import ExportSpec, parse
-from .workers.pool import LocalPool
+from .workers.pool import Grounds, LocalPool
 
-__all__ = ["Report", "run", "run_demo"]
+__all__ = ["Report", "estimate", "run", "run_demo"]
 
 Report = Callable[[dict[str, Any]], None]
 """Gets the job in its JSON form with each progress, and last when it is finished."""
@@ -35,26 +38,58 @@ Report = Callable[[dict[str, Any]], None]
 SAMPLES = Path(__file__).parent / "samples"
 
 
-def run(spec: dict[str, Any], root: Path, report: Report) -> Path:
+def run(
+    spec: dict[str, Any], root: Path, report: Report, *, segment_seconds: float | None = None
+) -> Path:
     """Export `spec`, whose paths are relative to `root`; gives the finished file.
+
+    `segment_seconds` is by default the setting.
 
     Raises:
         ExportError: what it failed with; no part of the output is left, and an older output is
             as it was. `Cancelled` after SIGTERM.
         KeyboardInterrupt: after SIGINT; everything is cleaned up then, too.
     """
-    return _run(parse(spec), root, root, report)
+    settings = Settings()
+    if segment_seconds is not None:
+        settings.segment_seconds = segment_seconds
+    return _run(parse(spec), root, root, report, settings)
+
+
+def estimate(spec: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The estimate of `spec` in its JSON form, by the speeds of a machine of reference.
+
+    Raises:
+        ExportError: what the export would be refused with.
+    """
+
+    place = Path(os.path.realpath(root))
+
+    async def found() -> dict[str, Any]:
+        settings = Settings()
+        pool = LocalPool(settings, 1, grounds=Grounds(sources=place, outputs=place))
+        encoders = Encoders(settings)
+        try:
+            estimates = Estimates(place, settings, pool, encoders, Reservations(settings))
+            return await estimates.of(parse(spec))
+        finally:
+            await pool.close()
+            await encoders.close()
+
+    return asyncio.run(found())
 
 
 def run_demo(output: Path, report: Report) -> Path:
     """Export the sample of the package to `output`; raises as `run` does."""
     spec = json.loads((SAMPLES / "demo.json").read_text(encoding="utf-8"))
-    return _run(parse({**spec, "output": output.name}), SAMPLES, output.parent, report)
+    settings = Settings(provenance=False)  # its sources are not where its output is
+    return _run(parse({**spec, "output": output.name}), SAMPLES, output.parent, report, settings)
 
 
-def _run(spec: ExportSpec, sources: Path, outputs: Path, report: Report) -> Path:
-    settings = Settings()
-    output = resolve_output(outputs, spec.output, allow_hidden=settings.allow_hidden)
+def _run(
+    spec: ExportSpec, sources: Path, outputs: Path, report: Report, settings: Settings
+) -> Path:
+    output = check_paths(spec, sources, allow_hidden=settings.allow_hidden, outputs=outputs)
     export = _Export(spec, sources, output, settings, report)
     try:
         return asyncio.run(export.run())
@@ -84,7 +119,8 @@ class _Export:
         )
 
     async def run(self) -> Path:
-        pool = LocalPool(self.settings, self.settings.segment_width)
+        grounds = Grounds(sources=self.sources, outputs=self.output.parent)
+        pool = LocalPool(self.settings, self.settings.segment_width, grounds=grounds)
         encoders = Encoders(self.settings)
         try:
             with _cancelled_by_signals():
@@ -95,6 +131,9 @@ class _Export:
         finally:
             await pool.close()
             await encoders.close()
+        if self.settings.provenance:
+            content = provenance(self.job, produced, self.settings.segment_seconds)
+            await asyncio.to_thread(write, self.output, self.job, content)
         self.job = self.job.evolve(
             state=State.COMPLETED, result=produced.result, finished_at=datetime.now(UTC)
         )
@@ -145,7 +184,9 @@ class _Export:
         # Here because it brings in the media libraries, which the start does not wait for.
         from .media.cache import SegmentCache
 
-        SegmentCache(self.settings.cache_path).sweep(self.settings.cache_bytes, keep)
+        SegmentCache(self.settings.cache_path).sweep(
+            self.settings.cache_bytes, keep, days=self.settings.cache_days
+        )
 
     def _ended(self, error: BaseException) -> None:
         cancelled = not isinstance(error, Exception) or isinstance(error, Cancelled)

@@ -78,8 +78,8 @@ class Settings(HasTraits):
     probe_timeout = Float(
         15.0,
         min=0.1,
-        help="Seconds until a trial encode counts as hanging; 4 where no GPU is in sight"
-        " and the cores are not kept busy.",
+        help="Seconds until a trial encode counts as hanging; 4 where no GPU is in sight, not "
+        "counting what it waits for a core.",
     ).tag(config=True)
 
     data_dir = Unicode(
@@ -94,6 +94,23 @@ class Settings(HasTraits):
 
     cache_bytes = Int(
         20 * 2**30, min=0, help="How large the segment cache may grow; live exports come on top."
+    ).tag(config=True)
+
+    cache_days = Float(
+        30.0,
+        min=0.0,
+        help="Segments that no export has used for so long are removed; 0 keeps them.",
+    ).tag(config=True)
+
+    keep_jobs = Int(
+        100_000,
+        min=1,
+        help="How many finished jobs are remembered; the oldest are forgotten, with their logs, "
+        "but not their outputs.",
+    ).tag(config=True)
+
+    keep_jobs_days = Float(
+        365.0, min=0.0, help="How long finished jobs are remembered; 0 is no limit of age."
     ).tag(config=True)
 
     segment_seconds = Float(
@@ -114,11 +131,43 @@ class Settings(HasTraits):
     ).tag(config=True)
 
     worker_memory_limit = Int(
-        0, min=0, help="Address space of a worker in bytes; 0 sets no limit."
+        0,
+        min=0,
+        help="Address space of a worker in bytes; 0 is as much as the machine has memory, at least "
+        "16 GiB, and no limit where there is a GPU to compute on: CUDA reserves far more than it "
+        "uses. A worker that holds a GPU has none in any case.",
+    ).tag(config=True)
+
+    worker_cpu_seconds = Int(
+        0,
+        min=0,
+        help="Processor time, of all its threads together, that a worker may take for one piece of "
+        "work, such as a segment; 0 is one hour for each core.",
+    ).tag(config=True)
+
+    worker_file_limit = Int(
+        2**40, min=0, help="How many bytes a file may have that a worker writes; 0 sets no limit."
+    ).tag(config=True)
+
+    worker_jail = Enum(
+        ["auto", "on", "off"],
+        "auto",
+        help="Linux: lock workers in with Landlock and seccomp, so that even a codec that a "
+        "crafted file has taken over reads only libraries, the root folder and models, writes "
+        "only segments (the one that assembles the file: the root folder, too), and has no "
+        "network. `auto`: where the kernel can and no GPU computes; `on`: there, too, and where "
+        "the kernel cannot, nothing is exported.",
     ).tag(config=True)
 
     worker_idle_seconds = Float(
         300.0, min=1.0, help="A worker without work ends after this long."
+    ).tag(config=True)
+
+    worker_stuck_seconds = Float(
+        900.0,
+        min=0.0,
+        help="A worker whose task takes no step for so long (not a frame, not a piece of a frame "
+        "that is upscaled) is ended and counts as lost; 0 lets it be.",
     ).tag(config=True)
 
     max_attempts = Int(
@@ -141,6 +190,12 @@ class Settings(HasTraits):
         False, help="Let exports read and write hidden files, as the contents manager may."
     ).tag(config=True)
 
+    provenance = Bool(
+        True,
+        help="Write beside each output, as `<output>.export.json`, what it was made of; `jupyter "
+        "export run` takes that file and makes it again.",
+    ).tag(config=True)
+
     models_dir = Unicode(
         help="Where upscaling models are kept; by default `models` in `data_dir`. Compatible "
         "`.pth` and `.safetensors` files put there can be used by their names."
@@ -153,9 +208,11 @@ class Settings(HasTraits):
     ).tag(config=True)
 
     upscale_backend = Enum(
-        ["engine", "realesrgan"],
+        ["engine", "openvino", "realesrgan"],
         "engine",
-        help="What upscales: the engine of this package, or, slower, the package `realesrgan`.",
+        help="What upscales: the engine of this package; the engine with the package `openvino`, "
+        "which does the network's work on the processor (a GPU is used as always); or, slower, the "
+        "package `realesrgan`.",
     ).tag(config=True)
 
     upscale_memory = Int(
@@ -165,7 +222,109 @@ class Settings(HasTraits):
         "to fit. 0 is 2048 on a GPU and 512 on the CPU.",
     ).tag(config=True)
 
+    dask_scheduler = Unicode(
+        help="Address of the scheduler of a Dask cluster that renders segments, such as "
+        "`tls://dask.example.org:8786`; empty: all is rendered on this machine."
+    ).tag(config=True)
+
+    dask_cluster = Unicode(
+        help="Instead of an address: `module:function`, a function that gives a cluster, such as "
+        "one of dask-gateway or dask-jobqueue."
+    ).tag(config=True)
+
+    dask_allow_unencrypted = Bool(
+        False,
+        help="Let segments go to a Dask cluster without TLS: whoever reaches its ports can then "
+        "run anything on its machines.",
+    ).tag(config=True)
+
+    dask_tls_ca = Unicode(
+        help="File of the authority that has signed the cluster's certificates; by default Dask's "
+        "own configuration says where this and the next two are."
+    ).tag(config=True)
+
+    dask_tls_cert = Unicode(help="File of this server's certificate for the cluster.").tag(
+        config=True
+    )
+
+    dask_tls_key = Unicode(help="File of the key of that certificate.").tag(config=True)
+
+    dask_paths = List(
+        Unicode(),
+        help="Where the workers of the cluster see folders of this machine, each as "
+        "`/here=/there`; a folder not listed is where it is here.",
+    ).tag(config=True)
+
+    dask_store = Unicode(
+        help="Where the cluster shares no files with this machine: an object store for sources "
+        "and segments, as an fsspec address such as `s3://bucket/exports`."
+    ).tag(config=True)
+
+    dask_resources = List(
+        Unicode(),
+        ["nvenc:NVENC=1", "gpu:GPU=1"],
+        help="What a segment takes of a Dask worker's resources: one encoded by NVENC (`nvenc`), "
+        "upscaled on a GPU (`gpu`), or any other (`cpu`).",
+    ).tag(config=True)
+
+    dask_segments = Int(
+        0,
+        min=0,
+        help="How many segments of this server are on the cluster at once; 0 is twice as many as "
+        "its workers have threads.",
+    ).tag(config=True)
+
+    dask_least_frames = Int(
+        1500,
+        min=0,
+        help="Exports with fewer frames to render stay on this machine.",
+    ).tag(config=True)
+
+    dask_patience = Float(
+        30.0,
+        min=0.0,
+        help="Seconds until segments are rendered on this machine because the cluster does not "
+        "answer.",
+    ).tag(config=True)
+
+    keep_alive_hours = Float(
+        24.0,
+        min=0.0,
+        help="For so many hours after somebody last used the server, running and waiting exports "
+        "keep it from being shut down as idle, by JupyterHub's culler or by Jupyter itself; 0: "
+        "not at all. What is paused keeps nothing alive.",
+    ).tag(config=True)
+
     max_queued = Int(10_000, min=1, help="How many jobs may wait at once.").tag(config=True)
+
+    submits_per_minute = Int(
+        600, min=0, help="How many exports may be submitted in a minute; 0 is no limit."
+    ).tag(config=True)
+
+    max_previews = Int(
+        16,
+        min=1,
+        help="How many previews, probes and estimates may be asked for at once; they are made one "
+        "after another.",
+    ).tag(config=True)
+
+    max_feed_clients = Int(
+        1000, min=1, help="How many clients (pages, kernels, programs) may follow the feed at once."
+    ).tag(config=True)
+
+    max_request_bytes = Int(
+        2**20,
+        min=4096,
+        help="How large the body of a request may be; a spec with ten thousand keyframes is about "
+        "half of the default.",
+    ).tag(config=True)
+
+    log_format = Enum(
+        ["text", "json"],
+        "text",
+        help="`json` writes each line of our log as a JSON object, with `job`, `attempt` and "
+        "`action` as members, to standard error instead of into Jupyter's log.",
+    ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, TextIO
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO, TypeAlias
 
-__all__ = ["Bar", "describe", "duration", "table"]
+__all__ = ["Bar", "MakeBar", "ManyBar", "amount", "describe", "duration", "table"]
+
+MakeBar: TypeAlias = Callable[..., Any]
+"""`tqdm.tqdm` or a class like it, such as `tqdm.notebook.tqdm` or `tqdm.rich.tqdm`."""
 
 #: Without a terminal, a line is written each time this many percent were done.
 PERCENT_STEP = 10
@@ -18,13 +23,18 @@ class Bar:
     """A progress bar with frames, speed and time left.
 
     Without `file` it is drawn where tqdm draws: below a notebook's cell, or on standard error.
-    A `file` that is no terminal, such as a log, gets a line every ~10 % instead.
+    A `file` that is no terminal, such as a log, gets a line every ~10 % instead, and so does the
+    output of a cell that no browser shows, as under papermill and nbconvert.
     """
 
-    def __init__(self, label: str, *, file: TextIO | None = None, enabled: bool = True) -> None:
+    def __init__(
+        self, label: str, *, file: TextIO | None = None, progress: bool | MakeBar = True
+    ) -> None:
+        """`progress` draws it with another class than tqdm's usual one; False: not at all."""
         self._label = _printable(label)
-        self._file = file
-        self._enabled = enabled
+        self._enabled = progress is not False
+        self._class = None if isinstance(progress, bool) else progress
+        self._file = _unseen() if file is None and self._class is None else file
         self._bar: Any = None
         self._next_percent = 0.0
 
@@ -32,7 +42,7 @@ class Bar:
         """Draw the progress of `job` (the JSON form of a job)."""
         if not self._enabled:
             return
-        if self._file is None or self._file.isatty():
+        if self._class is not None or self._file is None or self._file.isatty():
             self._draw(job)
         else:
             self._tell(job, self._file)
@@ -62,11 +72,14 @@ class Bar:
         bar.refresh()
 
     def _make(self) -> Any:
-        if self._file is None:
-            from tqdm.auto import tqdm
+        make: MakeBar
+        if self._class is not None:
+            make = self._class
+        elif self._file is None:
+            from tqdm.auto import tqdm as make
         else:
-            from tqdm.std import tqdm  # type: ignore[assignment]
-        return tqdm(
+            from tqdm.std import tqdm as make
+        return make(
             desc=self._label,
             file=self._file,
             # tqdm's own rate would count frames that an earlier attempt had rendered.
@@ -81,6 +94,54 @@ class Bar:
         self._next_percent = percent - percent % PERCENT_STEP + PERCENT_STEP
         file.write(f"{self._label}: {percent:.0f} %, {describe(job)}\n")
         file.flush()
+
+
+class ManyBar:
+    """A bar that counts finished exports, drawn as `Bar` is."""
+
+    def __init__(self, total: int, progress: bool | MakeBar = True) -> None:
+        self._total = total
+        self._count = 0
+        self._enabled = progress is not False
+        self._file = _unseen() if progress is True else None
+        self._bar: Any = None
+        if self._enabled and self._file is None:
+            make: MakeBar
+            if isinstance(progress, bool):
+                from tqdm.auto import tqdm as make
+            else:
+                make = progress
+            self._bar = make(total=total, unit="export")
+
+    def finished(self, job: dict[str, Any]) -> None:
+        """One more is finished."""
+        self._count += 1
+        if self._bar is not None:
+            self._bar.update(1)
+        elif self._enabled and self._file is not None:
+            name = _printable(job["output"])
+            self._file.write(f"{name}: {job['state']} ({self._count} of {self._total})\n")
+            self._file.flush()
+
+    def __enter__(self) -> ManyBar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _unseen() -> TextIO | None:
+    """Standard output of a kernel that no page is connected to: widgets would show nothing there,
+    and nothing would be saved of them. None elsewhere.
+
+    Jupyter's server names the notebook to each kernel that it starts for one; papermill and
+    nbconvert do not. Editors that start kernels by themselves show these lines, too.
+    """
+    shell = sys.modules.get("ipykernel.zmqshell")
+    if shell is None or "JPY_SESSION_NAME" in os.environ:
+        return None
+    return sys.stdout if shell.ZMQInteractiveShell.initialized() else None
 
 
 def _width(file: TextIO | None) -> dict[str, Any]:
@@ -117,6 +178,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def amount(size: float) -> str:
+    """``2300000`` → ``2.3 MB``; as file managers count."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
 
 
 def table(jobs: list[dict[str, Any]]) -> str:

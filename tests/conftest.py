@@ -25,14 +25,25 @@ atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmarks", action="store_true", help="run the timings, too")
+    parser.addoption("--long", action="store_true", help="run what takes many minutes, too")
+    parser.addoption(
+        "--fault-seed", type=int, action="append", help="disturb by these seeds (repeatable)"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--benchmarks"):
-        skip = pytest.mark.skip(reason="a timing; run with --benchmarks")
-        for item in items:
-            if "benchmark" in item.keywords:
-                item.add_marker(skip)
+    skips = {
+        "benchmark": "a timing; run with --benchmarks",
+        "long": "takes many minutes; run with --long",
+    }
+    if config.getoption("--benchmarks"):
+        del skips["benchmark"]
+    if config.getoption("--long"):
+        del skips["long"]
+    for item in items:
+        for name, reason in skips.items():
+            if name in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +52,12 @@ def not_in_real_time() -> Iterator[None]:
     yield
     if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_FIFO:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.fixture(scope="session")
+def long(pytestconfig: pytest.Config) -> bool:
+    """Whether the long versions are asked for."""
+    return bool(pytestconfig.getoption("--long"))
 
 
 @pytest.fixture(scope="session")

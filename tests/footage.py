@@ -1,7 +1,7 @@
 """Short clips of every class of footage, each with what FFmpeg itself makes of it.
 
 All show a moving test picture of 160×120 at 25 frames per second for 1.2 s; a field in its corner
-turns white, and a tone begins, at 0.48 s.
+turns white, and a tone is heard, from 0.48 to 0.72 s.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
+from hdr_support import write_cube
 from paff import write_paff
 from support import ffmpeg, ffmpeg_exe
 
-ON, OFF = 0.48, 0.7
+ON, OFF = 0.48, 0.72
 _LENGTH = 1.2
 
 
@@ -26,7 +28,7 @@ def picture(size: str = "160x120", rate: int = 25, more: str = "null") -> tuple[
     return (
         *("-f", "lavfi", "-i"),
         f"testsrc2=s={size}:r={rate}:d={_LENGTH},{field}:black:fill,"
-        f"{field}:white:fill:enable='between(t,{ON - 0.001},{OFF})',{more}",
+        f"{field}:white:fill:enable='between(t,{ON - 0.001},{OFF - 0.001})',{more}",
     )
 
 
@@ -57,18 +59,24 @@ class Footage:
     file: str
     make: tuple[str, ...] | Callable[[Path], None]
     """FFmpeg's arguments, or what writes the file."""
+    decoder: tuple[str, ...] = ()
+    """FFmpeg's options for reading it."""
     seen: str = "null"
     """The filters that give what people should see."""
     kept: str = "yuv420p"
     """The format of a lossless clip."""
     changed: str = "yuv420p"
     """The format where pictures are changed."""
+    toned: str = "null"
+    """The filters that give the colours of changed pictures; ``{folder}`` is the file's."""
     other: str = "null"
     """The filters that give another, plain clip the colours of this one."""
     range: str = "tv"
     frames: int = 15
     """Between 0.21 and 0.83 s."""
     sound: bool = True
+    heard: float = _LENGTH
+    """Until when there is sound."""
     chroma: float = 40
     """The least PSNR in dB of chroma."""
     note: str = ""
@@ -141,6 +149,26 @@ def _cover(path: Path) -> None:
     )
 
 
+def _damaged(path: Path) -> None:
+    """Three frames in the middle are noise, but for their beginnings."""
+    ffmpeg(*BOTH, "-pix_fmt", "yuv420p", *X264, "-g", 250, "-bf", 0, *AAC, path)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(path.read_bytes())
+    noise = np.random.default_rng(1)
+    for pos, size in packets[14:17]:
+        begin, end = pos + min(60, size // 3), pos + size - 4
+        data[begin:end] = noise.integers(0, 256, end - begin, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+
+
+def _hdr(path: Path) -> None:
+    """PQ in BT.2020, and the table that makes it what people see on a usual display."""
+    write_cube(path.with_name("pq.cube"), "smpte2084", 1000)
+    named = "setparams=range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"
+    ffmpeg(*picture(more=f"format=yuv420p10le,{named}"), *sound(), *X265, *AAC, path)
+
+
 def _turned(name: str, *display: str, size: str = "160x120") -> Footage:
     return Footage(
         f"{name}.mp4",
@@ -153,9 +181,13 @@ def _plain(file: str, *make: str, **more: str) -> Footage:
     return Footage(file, (*BOTH, "-pix_fmt", "yuv420p", *make), **more)  # type: ignore[arg-type]
 
 
-_DEEP = "10 bits"
 _INTERLACED_NOTE = "deinterlaced"
 _ON_709 = "scale=in_color_matrix=bt601:out_color_matrix=bt709:flags=accurate_rnd,format=yuv420p"
+_BETTER = "flags=bicubic+accurate_rnd+full_chroma_int"
+_TONED = (
+    f"scale=in_color_matrix=bt2020:{_BETTER},format=gbrp16le,lut3d={{folder}}/pq.cube,"
+    f"scale=out_color_matrix=bt709:out_range=tv:{_BETTER},format=yuv420p"
+)
 #: Alpha falls from left to right, in pictures and over the colours that are under it.
 _FADING = "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='255-X*255/W'"
 _OVER_BLACK = (
@@ -271,12 +303,25 @@ CLASSES: dict[str, Footage] = {
     "late start": _plain("late.ts", *X264, *AAC, "-output_ts_offset", "100"),
     "late start mkv": _plain("late.mkv", *X264, *AAC, "-output_ts_offset", "7.3"),
     "no duration": Footage("live.webm", _live),
+    "several tracks": Footage(
+        "tracks.mp4",
+        (*BOTH, *picture("96x64", more="negate"), *sound(0.7, 1.2), "-map", "0", "-map", "1",
+         "-map", "2", "-map", "3", *X264, *AAC, "-pix_fmt", "yuv420p"),
+    ),
+    "damaged frames": Footage(
+        "damaged.mp4", _damaged, note="damaged frame",
+        decoder=("-threads", "1"),  # with several, repairs are others every time
+    ),
+    "hdr": Footage(
+        "pq.mkv", _hdr, kept="yuv420p10le", toned=_TONED, other=_ON_709, note="HDR (PQ)",
+        chroma=35,
+    ),
     "cover picture": Footage("cover.mp4", _cover),
     "no sound": Footage(
         "silent.mp4", (*picture(), *X264, "-pix_fmt", "yuv420p"), sound=False
     ),
     "sound ends early": Footage(
-        "early.mp4", (*picture(), *sound(0, 0.6), *X264, *AAC, "-pix_fmt", "yuv420p")
+        "early.mp4", (*picture(), *sound(0, 0.6), *X264, *AAC, "-pix_fmt", "yuv420p"), heard=0.6
     ),
     "sound goes on": Footage(
         "on.mp4", (*picture(), *sound(0, 3), *X264, *AAC, "-pix_fmt", "yuv420p")
@@ -295,6 +340,7 @@ CLASSES: dict[str, Footage] = {
         (*picture(more=_FADING), *sound(), "-c:v", "libvpx-vp9", "-deadline", "realtime",
          "-cpu-used", "5", "-b:v", "3M", "-auto-alt-ref", "0", "-c:a", "libopus",
          "-pix_fmt", "yuva420p"),
+        decoder=("-c:v", "libvpx-vp9"),  # the native one drops transparency
         seen=_OVER_BLACK, note="flattened over black", chroma=35,
     ),
 }  # fmt: skip

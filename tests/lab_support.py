@@ -10,9 +10,20 @@ from typing import Any
 
 import imageio_ffmpeg
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
-from server_support import TOKEN, RunningServer, clip
+from server_support import REPOSITORY, TOKEN, RunningServer, clip
 
 LONG = "long.mp4"
+AXE = REPOSITORY / "js/node_modules/axe-core/axe.min.js"
+
+NOTHING = "no text was looked at"
+CHECK = """async selector => {
+  // JupyterLab's body has no height and clips; axe would take all text for invisible.
+  document.body.style.height = '100vh';
+  const { violations, passes } = await axe.run(selector);
+  const contrast = [...violations, ...passes].find(rule => rule.id === 'color-contrast');
+  if (!(contrast?.nodes.length > 1)) return ['%s'];
+  return violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.failureSummary}`));
+}""".replace("%s", NOTHING)
 
 
 class RunningLab(RunningServer):
@@ -31,6 +42,8 @@ class RunningLab(RunningServer):
                 },
                 "LabApp.expose_app_in_browser": True,
                 "JupyterNotebookApp.expose_app_in_browser": True,
+                # It starts the type checker of the tests for every notebook that is opened.
+                "LanguageServerManager.autodetect": False,
                 **settings,
             },
         )
@@ -79,26 +92,31 @@ class RunningLab(RunningServer):
 
     def notebook(self, name: str, *cells: str) -> str:
         """Write a notebook; returns its path."""
-        content = {
-            "cells": [
-                {
-                    "cell_type": "code",
-                    "id": uuid.uuid4().hex[:8],
-                    "source": cell,
-                    "metadata": {},
-                    "outputs": [],
-                    "execution_count": None,
-                }
-                for cell in cells
-            ],
-            "metadata": {
-                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-            },
-            "nbformat": 4,
-            "nbformat_minor": 5,
-        }
-        (self.root / name).write_text(json.dumps(content))
-        return name
+        return notebook(self.root, name, *cells)
+
+
+def notebook(root: Path, name: str, *cells: str) -> str:
+    """Write a notebook into a server's root; returns its path there."""
+    content = {
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": uuid.uuid4().hex[:8],
+                "source": cell,
+                "metadata": {},
+                "outputs": [],
+                "execution_count": None,
+            }
+            for cell in cells
+        ],
+        "metadata": {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    (root / name).write_text(json.dumps(content))
+    return name
 
 
 def open_lab(context: BrowserContext, lab: RunningLab, path: str = "", *, url: str = "") -> Page:
@@ -159,3 +177,14 @@ def row(where: Locator | Page, job: dict[str, Any]) -> Locator:
 def new_context(browser: Browser, **options: Any) -> BrowserContext:
     """A browser of its own: cookies and storage are shared with no other."""
     return browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+
+
+def complaints(page: Page, selector: str) -> list[str]:
+    """What axe-core says against everything inside `selector`."""
+    page.wait_for_selector(selector)
+    for _ in range(20):
+        found: list[str] = page.evaluate(CHECK, selector)
+        if found != [NOTHING]:
+            break
+        page.wait_for_timeout(500)  # such as after a change of the theme
+    return found

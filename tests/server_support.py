@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,88 +21,12 @@ MEDIA = Path(__file__).parent / "media_files"
 REPOSITORY = Path(__file__).parents[1]
 
 
-class RunningServer:
-    """A server that can be stopped and started again on the same root and store."""
+class Server:
+    """A server to talk to, whoever runs it."""
 
-    def __init__(self, folder: Path, search: Sequence[str] = (), **settings: Any) -> None:
-        """`search` has further folders to import from."""
-        self.folder = folder
-        self.root = folder / "root"
-        self.root.mkdir(parents=True)
-        self.settings = settings
-        self.log = folder / "server.log"
-        self.token = TOKEN
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/base/"
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "JPY"))},
-            "HOME": str(folder / "home"),
-            "JUPYTER_CONFIG_DIR": str(folder / "config"),
-            "JUPYTER_DATA_DIR": str(folder / "data"),
-            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-            "JUPYTER_NO_CONFIG": "",
-            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *search]),
-        }
-        self._port = port
-        self.start()
-
-    def start(self) -> None:
-        """Start the process and wait until it answers."""
-        options = {
-            "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": self._port,
-            "ServerApp.port_retries": 0,
-            "ServerApp.base_url": "/base/",
-            "ServerApp.root_dir": self.root,
-            "ServerApp.allow_root": True,
-            "ServerApp.open_browser": False,
-            "ServerApp.reraise_server_extension_failures": True,
-            "ServerApp.jpserver_extensions": {"jupyter_export": True},
-            "IdentityProvider.token": TOKEN,
-            **self.settings,
-        }
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "jupyter_server",
-                    *(f"--{k}={v}" for k, v in options.items() if v is not None),
-                ],
-                env=self.environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self.http = httpx.Client(
-            base_url=f"{self.url}jupyter-export/",
-            headers={"Authorization": f"token {TOKEN}"},
-            timeout=30,
-            trust_env=False,
-        )
-        eventually(self._answers, seconds=60, why=self.log.read_text)
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return self.http.get("health").status_code in {200, 403, 404}
-        except httpx.TransportError:
-            return False
-
-    def stop(self, how: int = signal.SIGTERM) -> None:
-        """End the process by a signal and wait until it is gone."""
-        self.http.close()
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-                raise
+    root: Path
+    http: httpx.Client
+    """With the base URL of the extension."""
 
     def add(self, name: str, to: str = "") -> str:
         """Copy a clip into the root; returns its path relative to it."""
@@ -136,6 +60,104 @@ class RunningServer:
             why=lambda: json.dumps(self.job(id), indent=1),
         )
         return self.job(id)
+
+
+class RunningServer(Server):
+    """A server that can be stopped and started again on the same root and store."""
+
+    def __init__(
+        self,
+        folder: Path,
+        search: Sequence[str] = (),
+        beside: RunningServer | None = None,
+        environment: Mapping[str, str] | None = None,
+        python: str | Path = sys.executable,
+        **settings: Any,
+    ) -> None:
+        """`search` has further folders to import from; `beside` another server on one store;
+        `python` is that of another environment."""
+        self.python = python
+        self.folder = folder
+        self.root = beside.root if beside else folder / "root"
+        self.root.mkdir(parents=True, exist_ok=beside is not None)
+        folder.mkdir(exist_ok=True)
+        self.settings = settings
+        self.log = folder / "server.log"
+        self.token = TOKEN
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/base/"
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "JPY"))},
+            "HOME": str(folder / "home"),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str((beside.folder if beside else folder) / "data"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTER_NO_CONFIG": "",
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *search]),
+            **(environment or {}),
+        }
+        self._port = port
+        self.start()
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        began = time.monotonic()
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": self._port,
+            "ServerApp.port_retries": 0,
+            "ServerApp.base_url": "/base/",
+            "ServerApp.root_dir": self.root,
+            "ServerApp.allow_root": True,
+            "ServerApp.open_browser": False,
+            "ServerApp.reraise_server_extension_failures": True,
+            "ServerApp.jpserver_extensions": {"jupyter_export": True},
+            "IdentityProvider.token": TOKEN,
+            **self.settings,
+        }
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [
+                    self.python,
+                    "-m",
+                    "jupyter_server",
+                    *(f"--{k}={v}" for k, v in options.items() if v is not None),
+                ],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.http = httpx.Client(
+            base_url=f"{self.url}jupyter-export/",
+            headers={"Authorization": f"token {TOKEN}"},
+            timeout=30,
+            trust_env=False,
+        )
+        eventually(self._answers, seconds=60, why=self.log.read_text)
+        self.start_seconds = time.monotonic() - began
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.http.get("health").status_code in {200, 403, 404}
+        except httpx.TransportError:
+            return False
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """End the process by a signal and wait until it is gone."""
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
 
 
 def eventually(

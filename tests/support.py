@@ -112,6 +112,8 @@ class Exported:
     rendered: list[bool]
     """Per segment that is not copied, whether it was rendered (not found in the cache)."""
     result: dict[str, Any]
+    notes: list[str]
+    """What rendering told the job."""
 
 
 def export_here(
@@ -137,15 +139,16 @@ def export_here(
         context,
     )
     indices = [i for i, s in enumerate(plan["segments"]) if s["kind"] == "render"]
-    rendered = {}
+    rendered, notes = {}, []
     for index in order(indices) if order else indices:
         done = TASKS["render"]({"plan": plan["plan"], "index": index, "cache": cache}, context)
         rendered[index] = not done["reused"]
+        notes += done["notes"]
     if plan["audio"]:
         TASKS["audio"]({"plan": plan["plan"], "cache": cache}, context)
     path = folder / spec["output"]
     result = TASKS["assemble"]({"plan": plan["plan"], "cache": cache, "part": str(path)}, context)
-    return Exported(path, plan, [rendered[i] for i in sorted(rendered)], result)
+    return Exported(path, plan, [rendered[i] for i in sorted(rendered)], result, notes)
 
 
 def clip_spec(

@@ -67,8 +67,8 @@ export class FakeServer implements Transport {
     this.last.events.heard(message);
   }
 
-  snapshot(seq: number, jobs: Job[], epoch = 'e'): void {
-    this.say({ type: 'snapshot', epoch, seq, jobs, queue: { state: 'running' } });
+  snapshot(seq: number, jobs: Job[], epoch = 'e', notice: string | null = null): void {
+    this.say({ type: 'snapshot', epoch, seq, jobs, queue: { state: 'running', notice } });
   }
 
   cut(code = 1006): void {

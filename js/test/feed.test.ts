@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { Feed } from '../src/core/feed';
+import { Rest } from '../src/core/rest';
 import { Store } from '../src/core/store';
 import { FakeServer, job } from './fake';
 
@@ -175,4 +176,42 @@ test('nothing is left running after stop', () => {
   expect(server.last.open).toBe(false);
   vi.advanceTimersByTime(120_000);
   expect(server.channels).toHaveLength(1);
+});
+
+test('when nothing helps, the server is asked why by a request, which a WebSocket cannot tell', async () => {
+  feed.stop();
+  const explain = vi.fn(async () => 'This page is not logged in any more. Reload it.');
+  feed = new Feed(server, store, { random: () => 0.5, explain });
+  feed.start();
+  server.cut();
+  expect(store.link.value).toBe('reconnecting');
+  expect(explain).not.toHaveBeenCalled();
+  for (let i = 0; i < 4; i++) {
+    await vi.advanceTimersByTimeAsync(20_000);
+    server.cut();
+  }
+  for (let i = 0; i < 3; i++) {
+    server.cut();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(store.reason.value).toContain('Reload');
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(store.reason.value).toContain('Reload');
+  }
+  server.accept();
+  server.snapshot(1, []);
+  expect(store.reason.value).toBe('');
+});
+
+test.each([
+  [403, undefined, 'Reload it'],
+  [401, undefined, 'Reload it'],
+  [200, undefined, 'Reload it'],
+  [424, { message: 'not running' }, 'Start it again'],
+  [200, { status: 'ok' }, ''],
+  [500, undefined, '']
+])('an answer %i with %j is explained by %j', async (status, json, text) => {
+  server.answer = () => ({ status, type: 'x', json });
+  const why = await new Rest(server).refusal();
+  expect(why).toContain(text);
+  expect(why === '').toBe(text === '');
 });

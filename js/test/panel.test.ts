@@ -34,6 +34,13 @@ test('a hostile name is shown as the text that it is', async () => {
   expect(element.querySelector('img')).toBeNull();
 });
 
+test('a database that was damaged is told for as long as the server tells it', async () => {
+  server.snapshot(1, [], 'e', 'The job database was damaged');
+  await vi.waitFor(() => expect(element.textContent).toContain('The job database was damaged'));
+  server.snapshot(2, []);
+  await vi.waitFor(() => expect(element.textContent).not.toContain('damaged'));
+});
+
 test('a row tells how far it is, how fast, and how long it takes', async () => {
   server.snapshot(1, [job('a')]);
   const now = progress(41.7, { frames: 500, total_frames: 1200, fps: 88.4, eta_s: 75 });
@@ -41,6 +48,15 @@ test('a row tells how far it is, how fast, and how long it takes', async () => {
   await vi.waitFor(() => expect(row('a').textContent).toContain('41 %'));
   expect(row('a').textContent).toContain('500 / 1,200 frames · 88 fps · 1:15 left');
   expect(row('a').querySelector('progress')!.value).toBeCloseTo(41.7);
+});
+
+test('a running row tells what keeps it from going on, for as long as it does', async () => {
+  server.snapshot(1, [job('a')]);
+  const reason = 'a free core: 1 of 1 encode';
+  server.say({ type: 'progress', job: 'a', progress: progress(5), waiting_for: reason });
+  await vi.waitFor(() => expect(row('a')?.textContent).toContain(`waits for ${reason}`));
+  server.say({ type: 'progress', job: 'a', progress: progress(6), waiting_for: null });
+  await vi.waitFor(() => expect(row('a').textContent).not.toContain('waits for'));
 });
 
 test('a waiting row tells its place and the reason, also when only the line moved', async () => {
@@ -131,4 +147,27 @@ test('a finished animation is a picture, a film is a film', async () => {
   await vi.waitFor(() => expect(row('b').querySelector('video')).toBeTruthy());
   expect(row('a').querySelector('video')).toBeNull();
   expect(row('a').querySelector('.jpx-Details img')!.getAttribute('src')).toBe('/jobs/a/file');
+});
+
+test('the focus stays where it is, whatever the exports around it do', async () => {
+  const waiting = (id: string) => job(id, 'queued', { queue_position: 1 });
+  const others = ['a', 'b', 'c', 'd', 'e', 'f'];
+  server.snapshot(1, [...others.map(waiting), waiting('z')]);
+  await vi.waitFor(() => expect(row('z')).not.toBeNull());
+  const focused = button('z', 'Pause');
+  focused.focus();
+  const order = () => [...element.querySelectorAll('[data-job]')].map(e => e.getAttribute('data-job')).join('');
+  const seen = new Set<string>();
+  let chance = 1;
+  for (let seq = 2; seq < 120; seq++) {
+    chance = (chance * 48271) % 2147483647;
+    const id = others[chance % 6]!;
+    const state = (['running', 'completed', 'queued'] as const)[(chance >> 8) % 3]!;
+    server.say({ type: 'event', seq, event: state, job: job(id, state, { priority: (chance >> 12) % 4 }) });
+    if (seq % 3) continue; // several at once, as a feed has them
+    await new Promise(resolve => setTimeout(resolve, 5));
+    seen.add(order());
+    expect(document.activeElement, `after ${seq}: ${order()}`).toBe(focused);
+  }
+  expect(seen.size).toBeGreaterThan(10);
 });

@@ -34,11 +34,11 @@ test('every other kind takes the part of the first video that was asked for', ()
   }
 });
 
-test('a highlight begins in the middle of the picture, a ring on the ground below it', () => {
-  const region = (shape: string) =>
-    (make('overlay', { shape }).effects as any)[0].keyframes[0] as Record<string, number>;
-  expect(region('ellipse')).toEqual({ time: 0, x: 640, y: 360, radius_x: 180, radius_y: 180 });
-  expect(region('ground')).toEqual({ time: 0, x: 640, y: 540, radius_x: 90 });
+test('a highlight begins in the middle of the picture, in the time of the source', () => {
+  const [source] = make('overlay', { start: '2' }).sources;
+  expect(source!.effects).toMatchObject([
+    { type: 'highlight', keyframes: [{ time: 2, x: 640, y: 360, radius_x: 180, radius_y: 180 }] }
+  ]);
 });
 
 test('a text must have words, a time code has its own', () => {

@@ -48,15 +48,19 @@ def allocation(environment: Mapping[str, str] | None = None, root: Path = Path("
     return min(found, key=lambda one: one.cores)
 
 
-def allotted_gpus(environment: Mapping[str, str] | None = None) -> str | None:
-    """What this process may see of the GPUs, in CUDA's way of writing; None: all.
+def allotted_gpus(environment: Mapping[str, str] | None = None, present: int = 0) -> str | None:
+    """What this process may see of the `present` GPUs, in CUDA's way of writing; None: all.
 
-    SLURM says it in variables of its own where its configuration leaves CUDA's alone.
+    SLURM says it in variables of its own where its configuration leaves CUDA's alone. Its numbers
+    are those of the whole node: where a control group hides all others, as many GPUs are present
+    as it has allotted, and they are numbered anew.
     """
     environment = os.environ if environment is None else environment
-    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
-        if name in environment:
-            return environment[name]
+    if (by_cuda := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return by_cuda
+    for name in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
+        if (by_slurm := environment.get(name)) is not None:
+            return None if len(by_slurm.split(",")) == present and by_slurm else by_slurm
     return None
 
 

@@ -50,8 +50,8 @@ def decide(
     """
     named = None if encoding.encoder == "auto" else encoder(encoding.encoder)
     if named is not None and named.name not in exclude:
-        if why := _mismatch(named, encoding):
-            raise EncoderUnavailable(why, "Use encoder auto.", field="encoding.encoder")
+        if mismatch := _mismatch(named, encoding):
+            raise EncoderUnavailable(mismatch, "Use encoder auto.", field="encoding.encoder")
         why = _why_not(named, report, priority, force_cpu, exclude)
         if why in PASSING:
             # Who asks for this one would rather wait than be refused.
@@ -180,6 +180,14 @@ class Encoders:
         self._loading: asyncio.Task[HardwareReport] | None = None
         self._refreshing = False
         self._loaded_at = 0.0
+
+    @property
+    def known(self) -> HardwareReport | None:
+        """The report, if there is one by now."""
+        task = self._loading
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result()
 
     async def report(self, refresh: bool = False) -> HardwareReport:
         """The report: from memory, from the cache file, or by trying; `refresh` always tries.

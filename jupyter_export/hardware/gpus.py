@@ -166,7 +166,8 @@ def _look(nvml: Any, environment: Mapping[str, str]) -> GpuView:
             notes.append(f"GPU {index}: {_why(error)}")
     if not devices:
         return GpuView(reason="; ".join(notes) or "no NVIDIA GPU", notes=tuple(notes))
-    shown, reason = visible(devices, allotted_gpus(environment))
+    present = sum(not device.parent for device in devices)
+    shown, reason = visible(devices, allotted_gpus(environment, present))
     return GpuView(devices=shown, reason=reason, notes=tuple(notes))
 
 

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 QUIET_SECONDS = 4.0
-"""What a trial gets where there is no GPU that could keep a driver busy while it starts; more
-where other programs keep the cores busy."""
+"""What a trial gets where there is no GPU that could keep a driver busy while it starts, beside
+what it waits for a core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ async def make_report(names: Sequence[str], limit: float) -> HardwareReport:
         wanted.append(NVDEC)
     if names and not torch.reason:
         wanted.append(TORCH)
-    probed = await probe_encoders(wanted, limit if gpus else min(limit, _quiet_limit()))
+    probed = await probe_encoders(wanted, limit if gpus else min(limit, QUIET_SECONDS), most=limit)
     models = [gpu.name for gpu in gpus if gpu.vendor == "NVIDIA"]
     results = {
         result.name: replace(result, reason=with_models(result.reason, models))
@@ -158,11 +158,6 @@ async def make_report(names: Sequence[str], limit: float) -> HardwareReport:
     )
 
 
-def _quiet_limit() -> float:
-    crowd = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
-    return QUIET_SECONDS * max(1.0, crowd)
-
-
 def load(path: Path) -> HardwareReport | None:
     """The stored report; None when there is none, or none that can be understood. Blocks."""
     try:
@@ -184,7 +179,7 @@ def store(path: Path, report: HardwareReport) -> None:
     """
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
         with os.fdopen(descriptor, "w") as file:
             json.dump({"format": FORMAT, "report": report.to_json()}, file, indent=1)

@@ -232,10 +232,10 @@ def turn(
     what it waits for, if that is `reachable` at all. Who has not looked for a while is asleep and
     does not count. `fits` tells whether all of some needs can be had at once now.
     """
-    counts = Counter(lease.uid for lease in held if lease.need.gpu == me.need.gpu)
+    counts = Counter(_whose(lease) for lease in held if lease.need.gpu == me.need.gpu)
 
     def rank(one: Held) -> tuple[int, int, float]:
-        return counts[one.uid], -one.priority, one.since
+        return counts[_whose(one)], -one.priority, one.since
 
     first: list[Held] = []
     for other in wanted:
@@ -250,3 +250,7 @@ def turn(
         if impatient and reachable(other.need):
             return False
     return fits([*(other.need for other in sorted(first, key=rank)), me.need])
+
+
+def _whose(one: Held) -> tuple[int, str]:
+    return one.uid, one.person

@@ -19,7 +19,7 @@ from ..spec import OUTPUT_SUFFIXES
 from .assemble import Assembled, settled
 from .cache import SegmentCache
 from .graph import rgb_arguments
-from .open import open_segment, writing
+from .open import created, open_segment, writing
 from .plan import Plan
 from .recipe import AnimationRecipe
 
@@ -69,14 +69,15 @@ def animate(
 @contextlib.contextmanager
 def _opened(part: Path, plan: Plan) -> Iterator[OutputContainer]:
     options = {"loop": "0", "fflags": "+bitexact"}
-    container = av.open(f"file:{part}", "w", format=OUTPUT_SUFFIXES[plan.suffix], options=options)
-    try:
-        yield container
-    except BaseException:
-        with contextlib.suppress(Exception):
-            container.close()
-        raise
-    container.close()
+    with created(part) as address:
+        container = av.open(address, "w", format=OUTPUT_SUFFIXES[plan.suffix], options=options)
+        try:
+            yield container
+        except BaseException:
+            with contextlib.suppress(Exception):
+                container.close()
+            raise
+        container.close()
 
 
 def _decoded(plan: Plan, cache: SegmentCache) -> Iterator[VideoFrame]:

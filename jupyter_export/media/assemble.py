@@ -19,13 +19,14 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import DiskFull, InternalError
+from ..points import Point, reached
 from ..spec import OUTPUT_SUFFIXES
 from .audio import SHIFT, add_track, copied_packets
 from .cache import SegmentCache, file_sha256
 from .copied import as_avc1, source_packets
 from .h264 import avcc
 from .nal import parameters
-from .open import open_segment, open_source, writing
+from .open import created, open_segment, open_source, writing
 from .plan import Plan, Segment
 from .recipe import CopyRecipe
 
@@ -67,7 +68,7 @@ def assemble(
     with contextlib.ExitStack() as stack:
         stack.enter_context(writing(part))
         container = av.open(
-            f"file:{part}",
+            stack.enter_context(created(part)),
             "w",
             format=format,
             # Nothing random and no version inside: the same segments give the same bytes.
@@ -108,7 +109,9 @@ def settled(part: Path, frames: int, duration: float) -> Assembled:
         DiskFull, OutputError: the disk refuses it now.
     """
     with writing(part), part.open("rb+") as file:
+        reached(Point.PART_WRITTEN)
         os.fsync(file.fileno())
+    reached(Point.PART_SYNCED)
     return Assembled(
         bytes=part.stat().st_size, sha256=file_sha256(part), frames=frames, duration=duration
     )
@@ -160,7 +163,7 @@ class _Order:
 def _stamps(cache: SegmentCache, segment: Segment) -> tuple[list[int], Fraction]:
     """The segment's time stamps in decoding order, in its recipe's time base."""
     base = segment.recipe.time_base
-    with open_segment(cache.path(segment.id)) as container:
+    with open_segment(cache.path(segment.id), decoded=False) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
         scale = stream.time_base / base
@@ -220,7 +223,7 @@ def _video(
 def _rendered(
     cache: SegmentCache, segment: Segment, scale: Fraction, own: bytes | None
 ) -> Iterator[tuple[av.Packet[VideoStream], int]]:
-    with open_segment(cache.path(segment.id)) as container:
+    with open_segment(cache.path(segment.id), decoded=False) as container:
         stream = container.streams.video[0]
         if stream.codec_context.extradata != own:
             raise InternalError(

@@ -15,7 +15,7 @@ from av.container import InputContainer, OutputContainer
 
 from ..errors import EncoderFailed
 from .listen import PRE_ROLL, sound
-from .open import SEGMENT_FORMAT, writing
+from .open import SEGMENT_FORMAT, demux, writing
 from .recipe import AudioRecipe
 
 __all__ = ["SHIFT", "add_track", "copied_packets", "render_audio"]
@@ -111,7 +111,7 @@ def copied_packets(
     before: av.Packet[AudioStream] | None = None
     begun = False
     try:
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             if packet.pts is None or not packet.size:
                 continue
             time = packet.pts * base

@@ -13,8 +13,9 @@ from av.video.stream import VideoStream
 from .facts import FrameTimes, SourceFacts
 from .h264 import Pps, Sps, pps_of, slice_head, sps_of
 from .index import seek_before
+from .interrupt import check
 from .nal import H264, HEVC, Syntax, parameters, units
-from .open import open_source
+from .open import demux, open_source
 
 __all__ = ["MOST_DECLARED", "Bitstream", "Unit", "bitstream"]
 
@@ -99,9 +100,10 @@ def bitstream(source: SourceFacts, times: FrameTimes) -> Bitstream:
             # MP4 may have several headers for a track; which one a range has, only the first
             # packet of a file just opened tells.
             container.seek(times.pts[0], stream=stream, backward=True)
-            scan.take_header(next(container.demux(stream)))
+            scan.take_header(next(demux(container, stream)))
             seek_before(container, stream, times.pts[0])
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
+                check()
                 scan.take(packet)
                 if scan.problem or scan.complete:
                     break

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from ..errors import SourceUnreadable
 from .index import seek_before
 from .nal import H264, length_prefixed, parameters, units
+from .open import demux
 from .recipe import CopyRecipe
 
 __all__ = ["as_avc1", "source_packets"]
@@ -36,7 +37,7 @@ def source_packets(
     stamps = dict(zip(recipe.shown.values(), recipe.stamps.values(), strict=True))
     begun = False
     seek_before(container, stream, recipe.shown.first)
-    for packet in container.demux(stream):
+    for packet in demux(container, stream):
         begun = begun or packet.pts == recipe.shown.first
         if not begun:
             continue

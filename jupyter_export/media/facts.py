@@ -94,6 +94,8 @@ class SourceFacts(_Facts):
     """Seconds, as the container says; None when it says nothing."""
     video: VideoFacts
     audio: AudioFacts | None
+    audio_bits: int | None = None
+    """Bits per second of the sound; None when the container does not say."""
 
 
 class FrameTimes(_Facts):

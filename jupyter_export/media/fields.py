@@ -12,6 +12,8 @@ __all__ = ["FieldPairs"]
 
 _START = b"\0\0\1"
 _SLICE, _IDR_SLICE, _SPS = 1, 5, 7
+#: The most that num_ref_frames_in_pic_order_cnt_cycle may be (7.4.2.1.1).
+_LONGEST_CYCLE = 255
 #: Profiles whose parameter sets say more about chroma (ITU-T H.264, 7.3.2.1.1).
 _HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 
@@ -73,7 +75,7 @@ class FieldPairs:
             bits.ue()
         elif order == 1:
             bits.u(1), bits.ue(), bits.ue()
-            for _ in range(bits.ue()):
+            for _ in range(min(bits.ue(), _LONGEST_CYCLE)):
                 bits.ue()
         bits.ue(), bits.u(1), bits.ue(), bits.ue()
         self._frames_only = bool(bits.u(1))

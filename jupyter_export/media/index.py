@@ -16,7 +16,8 @@ from av.video.stream import VideoStream
 from ..errors import SourceUnreadable, SpecError
 from .facts import FrameTimes, SourceFacts
 from .fields import FieldPairs
-from .open import open_source
+from .interrupt import check
+from .open import demux, open_source
 
 __all__ = ["frame_times", "seek_before"]
 
@@ -64,7 +65,8 @@ def frame_times(
         packets = _scan(container, stream, max(first, source.origin), until)
         # A keyframe before the range is listed too, so that its frames know where to start.
         packets = [p for p in packets if p[0] >= source.origin]
-        shown = sorted(pts for pts, _, _ in packets)
+        # Of two frames with the same time only one can be shown.
+        shown = sorted({pts for pts, _, _ in packets})
         inside = shown[bisect_left(shown, first) :]
         if until is not None:
             inside = inside[: bisect_left(inside, until)]
@@ -111,9 +113,10 @@ def seek_before(container: InputContainer, stream: VideoStream, pts: int) -> Non
 
 
 def _next_keyframe(container: InputContainer, stream: VideoStream) -> int | None:
-    for packet in container.demux(stream):
-        if packet.is_keyframe and packet.pts is not None:
-            return packet.pts
+    with contextlib.suppress(av.FFmpegError):
+        for packet in demux(container, stream):
+            if packet.is_keyframe and packet.pts is not None:
+                return packet.pts
     return None
 
 
@@ -129,7 +132,8 @@ def _scan(
     pairs = FieldPairs() if apart else None
     seek_before(container, stream, first)
     try:
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
+            check()
             if not packet.size or packet.is_discard or _hidden(stream, packet):
                 continue
             if pairs is not None and pairs.is_second(bytes(memoryview(packet))):
@@ -193,7 +197,7 @@ def _reaches(container: InputContainer, seconds: Fraction) -> bool:
     """Whether any track of the file has something at or after that time."""
     with contextlib.suppress(av.FFmpegError):
         container.seek(int(seconds * av.time_base), backward=True)
-        for packet in container.demux():
+        for packet in demux(container):
             base = packet.time_base
             if packet.pts is not None and base is not None and packet.pts * base >= seconds:
                 return True

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.filter.context import FilterContext
 from numpy.typing import NDArray
 
-from .open import open_source
+from .open import demux, open_source
 from .recipe import AudioPart, AudioPiece, AudioRecipe
 from .stretch import Samples, stretched
 
@@ -194,7 +194,7 @@ def _decoded(
     with contextlib.suppress(av.FFmpegError):
         container.seek(target, stream=stream, backward=True)
     stream.codec_context.flush_buffers()
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         try:
             packet = next(packets, None)

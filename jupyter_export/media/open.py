@@ -2,24 +2,48 @@
 
 A plain ``av.open(path)`` honours ``concat:``, ``subfile:``, ``http:`` and image-sequence names,
 follows playlists to other files, and reads an ffconcat script under any suffix. The ``file:``
-prefix, the protocol list and the format list stop all of these.
+prefix, the protocol list and the format list stop all of these. Files of users are opened here,
+by `plain_file`; FFmpeg gets to see the open file, not its name, so that no link which takes that
+name between the check and the opening leads it elsewhere (Linux).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any, overload
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from ..errors import CacheLost, DiskFull, ExportError, OutputError, SourceMissing, SourceUnreadable
+from ..errors import (
+    CacheLost,
+    DiskFull,
+    ExportError,
+    OutputError,
+    PathError,
+    SourceMissing,
+    SourceUnreadable,
+)
+from ..paths import plain_file
 
-__all__ = ["MAX_PIXELS", "SEGMENT_FORMAT", "decoder_of", "open_segment", "open_source", "writing"]
+__all__ = [
+    "MAX_PIXELS",
+    "SEGMENT_FORMAT",
+    "created",
+    "decoder_of",
+    "demux",
+    "open_segment",
+    "open_source",
+    "opened",
+    "writing",
+]
 
 #: Demuxers that read one plain file and follow no reference out of it.
 SOURCE_FORMATS = (
@@ -37,23 +61,27 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _FIRST_BOXES = {b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"}
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
+#: Where Linux shows the open files of a process.
+_OPEN_FILES = Path("/proc/self/fd")
+
+#: Boxes of an MP4 file that are looked at to find its index; real ones have a few hundred at most.
+_MOST_BOXES = 10_000
+
 
 @contextlib.contextmanager
 def open_source(path: Path, *, field: str = "sources[0].path") -> Iterator[InputContainer]:
-    """Open a user's file for reading.
+    """Open a user's file, by its absolute real path, for reading.
 
     Raises:
         SourceMissing: there is no such file.
         SourceUnreadable: it is no media file, or damaged beyond opening.
+        PathError: a link has taken its place.
     """
-    try:
-        container = _open(path, SOURCE_FORMATS)
-    except av.FileNotFoundError:
-        raise SourceMissing(
-            f"There is no file {path.name!r}.", "Check the name and the folder.", field=field
-        ) from None
-    except (av.FFmpegError, ValueError) as error:
-        raise _unreadable(path, error, field) from None
+    with opened(path, field=field) as descriptor:
+        try:
+            container = _open(_address(descriptor, path), SOURCE_FORMATS)
+        except (av.FFmpegError, ValueError) as error:
+            raise _unreadable(path, descriptor, error, field) from None
     try:
         yield container
     finally:
@@ -61,14 +89,53 @@ def open_source(path: Path, *, field: str = "sources[0].path") -> Iterator[Input
 
 
 @contextlib.contextmanager
-def open_segment(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path, *, field: str | None = "sources[0].path") -> Iterator[int]:
+    """A descriptor of a user's file, by its absolute real path, for reading.
+
+    Raises:
+        SourceMissing, SourceUnreadable: there is no such file, or it may not be read.
+        PathError: a link has taken its place.
+    """
+    try:
+        descriptor = plain_file(path)
+    except OSError as error:
+        raise _refused(path, error, field) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def created(path: Path) -> Iterator[str]:
+    """A new file at `path`, which is absolute and real, as FFmpeg is to be told of it.
+
+    Whatever has that name is removed before: a link that somebody has put there leads nowhere.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.unlink(missing_ok=True)
+    descriptor = plain_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        yield _address(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_segment(path: Path, *, decoded: bool = True) -> Iterator[InputContainer]:
     """Open one of our own segment files for reading.
+
+    Whoever only moves its packets, or counts them, needs no picture `decoded` while it opens,
+    which takes most of the time (11 of 14 ms); the stream's pixel format is not known then.
 
     Raises:
         CacheLost: it has gone, or is none.
     """
+    more = {} if decoded else {"skip_frame": "all"}
     try:
-        container = _open(path, SEGMENT_FORMAT)
+        container = _open(f"file:{path}", SEGMENT_FORMAT, **more)
     except (av.FFmpegError, ValueError):
         raise CacheLost(
             f"The finished segment {path.name} has gone from the cache.", "Retry: it is made again."
@@ -94,6 +161,26 @@ def decoder_of(stream: VideoStream, *, threads: str = "AUTO") -> VideoCodecConte
     context.thread_type = threads
     context.options = {"max_pixels": str(MAX_PIXELS)}
     return context
+
+
+@overload
+def demux(
+    container: InputContainer, stream: VideoStream, /
+) -> Generator[av.Packet[VideoStream], None, None]: ...
+@overload
+def demux(
+    container: InputContainer, stream: AudioStream, /
+) -> Generator[av.Packet[AudioStream], None, None]: ...
+@overload
+def demux(container: InputContainer, /) -> Generator[av.Packet[Any], None, None]: ...
+def demux(container: InputContainer, /, *streams: Any) -> Generator[Any, None, None]:
+    """The packets of these streams, or of all, of a user's file; an empty one of each at the end.
+
+    Where a stream appears only within a file, as damage makes one do, PyAV (18.1) looks for its
+    empty packet beyond the list of those that it knew at the beginning. All others came before.
+    """
+    with contextlib.suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 @contextlib.contextmanager
@@ -124,22 +211,49 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def _open(path: Path, formats: str) -> InputContainer:
+def _address(descriptor: int, path: Path) -> str:
+    """How FFmpeg is told of an open file: by itself where that is possible, else by its name."""
+    file = _OPEN_FILES / str(descriptor)
+    return f"file:{file if file.exists() else path}"
+
+
+def _open(address: str, formats: str, **options: str) -> InputContainer:
     return av.open(
-        f"file:{path}",
-        options={"protocol_whitelist": "file", "format_whitelist": formats},
+        address,
+        options={
+            "protocol_whitelist": "file",
+            "format_whitelist": formats,
+            # For the decoders: opening decodes the first pictures of some codecs, covers too.
+            "max_pixels": str(MAX_PIXELS),
+            **options,
+        },
     )
 
 
-def _unreadable(path: Path, error: Exception, field: str) -> SourceUnreadable:
+def _refused(path: Path, error: OSError, field: str | None) -> ExportError:
     name = path.name
-    if isinstance(error, OSError):
-        return SourceUnreadable(
-            f"{name!r} cannot be read: {error.strerror}.",
-            "Check the disk and the file's permissions.",
+    if error.errno == errno.ENOENT:
+        return SourceMissing(
+            f"There is no file {name!r}.", "Check the name and the folder.", field=field
+        )
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return PathError(
+            f"A link has taken the place of {name!r}, or of a folder on the way to it.",
+            "Wait until nobody moves files there, then retry.",
             field=field,
         )
-    if _lacks_index(path):
+    return SourceUnreadable(
+        f"{name!r} cannot be read: {error.strerror}.",
+        "Check the disk and the file's permissions.",
+        field=field,
+    )
+
+
+def _unreadable(path: Path, descriptor: int, error: Exception, field: str) -> ExportError:
+    name = path.name
+    if isinstance(error, OSError):
+        return _refused(path, error, field)
+    if _lacks_index(descriptor):
         return SourceUnreadable(
             f"{name!r} is incomplete: its index (the moov box) is missing.",
             "The recording or the download was cut off; get the whole file again.",
@@ -152,24 +266,21 @@ def _unreadable(path: Path, error: Exception, field: str) -> SourceUnreadable:
     )
 
 
-def _lacks_index(path: Path) -> bool:
+def _lacks_index(descriptor: int) -> bool:
     """Whether the file is MP4 (ISO/IEC 14496-12) without a moov box, as a cut-off one is."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        end = file.seek(0, 2)
+    with contextlib.suppress(OSError):
+        end = os.fstat(descriptor).st_size
         position, media = 0, False
-        while position + 8 <= end:
-            file.seek(position)
-            head = file.read(16)
+        for _ in range(_MOST_BOXES):
+            head = os.pread(descriptor, 16, position)
             size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if kind == b"moov":
-                return False
-            if position == 0 and kind not in _FIRST_BOXES:
+            if kind == b"moov" or (position == 0 and kind not in _FIRST_BOXES):
                 return False
             media = media or kind == b"mdat"
             if size == 1:
                 size = int.from_bytes(head[8:], "big")
-            if size < 8:
-                break
             position += size
+            if size < 8 or position + 8 > end:
+                break
         return media
     return False

@@ -6,6 +6,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import SourceUnreadable
@@ -18,23 +19,52 @@ from .render import segment_frames
 from .stamps import Stamps
 from .tone import BT709
 
-__all__ = ["at_time", "jpeg_of"]
+__all__ = ["Shown", "at_time", "jpeg_of", "source_offset"]
 
 _QUALITY = 85
 
+#: Seconds by which a time that was told in decimals may come before the frame that it is of.
+_ROUNDING = Fraction(1, 10**6)
 
-def at_time(plan: Plan, time: float) -> tuple[Segment, SegmentRecipe, Fraction]:
-    """What shows at `time` seconds of the output: its segment, a recipe for that frame alone, and
-    when exactly the frame begins. Before the first frame it is that one; after the end, the last.
-    """
-    ticks = Fraction(time) / plan.time_base
+
+@dataclass(frozen=True)
+class Shown:
+    """What shows at one time of the output."""
+
+    segment: Segment
+    recipe: SegmentRecipe
+    """Of this frame alone."""
+    begin: Fraction
+    """Seconds of the output at which it begins to be shown."""
+    end: Fraction
+    """When the next one does, or the output ends."""
+
+
+def at_time(plan: Plan, time: Fraction) -> Shown:
+    """What shows at `time` seconds of the output. Before the first frame it is that one; after
+    the end, the last."""
+    ticks = (time + _ROUNDING) / plan.time_base
     segments = plan.segments
-    segment = segments[max(0, bisect_right([s.start for s in segments], ticks) - 1)]
+    number = max(0, bisect_right([s.start for s in segments], ticks) - 1)
+    segment = segments[number]
     recipe = segment.recipe
     assert isinstance(recipe, SegmentRecipe)  # a plan for previews copies nothing
     stamps = list(recipe.stamps.values())
     i = max(0, bisect_right(stamps, ticks - segment.start) - 1)
-    return segment, _only(recipe, i), (segment.start + stamps[i]) * plan.time_base
+    if i + 1 < len(stamps):
+        stop = segment.start + stamps[i + 1]
+    else:
+        stop = segments[number + 1].start if number + 1 < len(segments) else plan.duration
+    begin, end = (segment.start + stamps[i]) * plan.time_base, stop * plan.time_base
+    return Shown(segment, _only(recipe, i), begin, end)
+
+
+def source_offset(plan: Plan) -> Fraction:
+    """When the first frame of the output is shown in its source, in seconds."""
+    recipe = plan.segments[0].recipe
+    assert isinstance(recipe, SegmentRecipe)
+    strand = recipe.strands[0]
+    return (strand.shown.first - strand.origin) * strand.video.time_base
 
 
 def jpeg_of(recipe: SegmentRecipe, readers: Sequence[Reader], width: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -17,12 +16,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import SourceUnreadable, SpecError
-from .facts import AudioFacts, Colour, Fingerprint, SourceFacts, Turn, VideoFacts
-from .open import decoder_of, open_source
+from .facts import AudioFacts, Colour, SourceFacts, Turn, VideoFacts
+from .fingerprint import fingerprint
+from .open import MAX_PIXELS, decoder_of, demux, open_source
 
-__all__ = ["fingerprint", "probe"]
+__all__ = ["probe"]
 
-_ENDS = 64 * 1024
+_LEAST_SIDE = 2
 #: Packets read to find the earliest time stamp; more than any codec reorders.
 _HEAD_PACKETS = 48
 #: Streams that are cut at any place, as broadcasts are.
@@ -54,30 +54,22 @@ def probe(
         video = _video_stream(container, path, video_track, field)
         audio = _audio_stream(container, video, path, audio_track, field)
         origin, frame = _first_frame(container, video, path, field)
+        facts = _video_facts(video, frame)
+        _check_size(facts, path, field)
         return SourceFacts(
             path=str(path),
             format=container.format.name,
             fingerprint=mark,
             origin=origin,
             duration=container.duration / av.time_base if container.duration else None,
-            video=_video_facts(video, frame),
+            video=facts,
             audio=None if audio is None else _audio_facts(audio),
+            audio_bits=None if audio is None else audio.bit_rate or None,
         )
 
 
 def _place(field: str, name: str) -> str:
     return f"{field}.{name}" if field else name
-
-
-def fingerprint(path: Path) -> Fingerprint:
-    """Size, modification time and a hash of both ends of the file."""
-    info = path.stat()
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_ENDS))
-        file.seek(max(0, info.st_size - _ENDS))
-        digest.update(file.read(_ENDS))
-    return Fingerprint(size=info.st_size, mtime_ns=info.st_mtime_ns, ends=digest.hexdigest())
 
 
 def _video_stream(
@@ -136,7 +128,7 @@ def _first_frame(
     shown: list[int] = []
     frame: VideoFrame | None = None
     try:
-        for count, packet in enumerate(container.demux(video)):
+        for count, packet in enumerate(demux(container, video)):
             if packet.pts is not None and not packet.is_discard and packet.size:
                 shown.append(packet.pts)
             if frame is None:
@@ -158,6 +150,18 @@ def _first_frame(
     return first, frame
 
 
+def _check_size(video: VideoFacts, path: Path, field: str) -> None:
+    width, height = video.upright_width, video.upright_height
+    if min(width, height) < _LEAST_SIDE or width * height > MAX_PIXELS:
+        raise SourceUnreadable(
+            f"The pictures of {path.name!r} would have {width}×{height} pixels "
+            f"({video.width}×{video.height}, each {float(video.sample_aspect):g} times as wide as "
+            "high).",
+            "The file is probably damaged: get it again.",
+            field=_place(field, "path"),
+        )
+
+
 def _decode(decoder: VideoCodecContext, packet: av.Packet[VideoStream]) -> list[VideoFrame]:
     try:
         return list(decoder.decode(packet))
@@ -176,7 +180,7 @@ def _video_facts(video: VideoStream, frame: VideoFrame) -> VideoFacts:
     assert video.time_base is not None
     return VideoFacts(
         index=video.index,
-        codec=video.codec_context.name,
+        codec=video.codec_context.codec.canonical_name,
         width=width,
         height=height,
         pix_fmt=frame.format.name,
@@ -237,7 +241,7 @@ def _audio_facts(audio: AudioStream) -> AudioFacts | None:
         return None
     return AudioFacts(
         index=audio.index,
-        codec=context.name,
+        codec=context.codec.canonical_name,
         profile=context.profile or "",
         sample_rate=context.sample_rate,
         channels=context.channels,

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from ..errors import SourceUnreadable
 from .index import seek_before
-from .open import decoder_of, open_source
+from .open import decoder_of, demux, open_source
 
 __all__ = ["Reader"]
 
@@ -26,8 +26,11 @@ _DECODE_ON = Fraction(1)
 class Reader:
     """Reads frames of one video track. Not thread-safe; one range at a time."""
 
-    def __init__(self, path: Path, stream_index: int) -> None:
+    def __init__(self, path: Path, stream_index: int, *, threads: bool = True) -> None:
         """Open the file.
+
+        Threads of a decoder that repair a picture read what others have got so far: without
+        `threads`, what they make of damage is always the same.
 
         Raises:
             SourceMissing: there is no such file.
@@ -37,12 +40,17 @@ class Reader:
         self.damaged: set[int] = set()
         """Time stamps of the frames that came incomplete; whoever looks for one that did not
         come at all adds it. To be emptied by whoever reports them."""
+        self.unsure = False
+        """Whether the frames may be others the next time, for damage. Reset by whoever reads."""
+        self._spoiled = False
+        """Whether there was damage since the last keyframe."""
         self._exit = contextlib.ExitStack()
         self._container: InputContainer = self._exit.enter_context(open_source(path))
         stream = self._container.streams[stream_index]
         assert isinstance(stream, VideoStream)
         self._stream = stream
-        self._decoder = decoder_of(stream)
+        self._threads = threads
+        self._decoder = decoder_of(stream, threads="AUTO" if threads else "NONE")
         self._prime()
         # AVI has no presentation times; those that FFmpeg makes up are in decoding order.
         name = self._container.format.name
@@ -68,7 +76,7 @@ class Reader:
         """
         if self._decoder.name == "h264":
             with contextlib.suppress(av.FFmpegError):
-                self._decoder.decode(next(self._container.demux(self._stream)))
+                self._decoder.decode(next(demux(self._container, self._stream)))
 
     def frames(self, first: int, stop: int, *, around: bool = False) -> Iterator[VideoFrame]:
         """The frames with ``first <= pts < stop``, in order of their time stamps.
@@ -95,6 +103,7 @@ class Reader:
                 break
             count += 1
             before = frame
+            self.unsure |= self._spoiled and self._threads
             if frame.is_corrupt:
                 self.damaged.add(frame.pts)
             yield frame
@@ -139,7 +148,7 @@ class Reader:
             yield frame
 
     def _decode(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux(self._stream)
+        packets = demux(self._container, self._stream)
         times: list[int] = []
         while True:
             try:
@@ -152,12 +161,15 @@ class Reader:
                 return
             except av.FFmpegError:
                 frames = []
+                self._spoiled = True
             if self._in_decoding_order:
                 if packet is not None and packet.size and packet.pts is not None:
                     heapq.heappush(times, packet.pts)
                 for frame in frames:
                     frame.pts = heapq.heappop(times) if times else frame.pts
-            yield from frames
+            for frame in frames:
+                self._spoiled = frame.is_corrupt or (self._spoiled and not frame.key_frame)
+                yield frame
             if packet is None or not packet.size:
                 return
 

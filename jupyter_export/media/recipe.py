@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 #: Raised whenever the renderer changes what it makes of an unchanged recipe.
-RENDERER = 3
+RENDERER = 4
 
 
 class _Recipe(BaseModel):

@@ -19,7 +19,7 @@ from .untouched import stretches, touched
 if TYPE_CHECKING:
     from ..hardware.encoders import EncoderSettings
 
-__all__ = ["Copying", "Piece", "Streams", "decide", "wanted"]
+__all__ = ["Copying", "Piece", "Streams", "decide", "may_copy", "wanted"]
 
 _KINDS = {Kind.CLIP, Kind.CONCAT, Kind.OVERLAY, Kind.ANNOTATE}
 #: Codecs whose packets can be copied, and suffixes of outputs that take both.
@@ -70,11 +70,16 @@ class Copying:
 
 def wanted(spec: ExportSpec, taken: Taken) -> bool:
     """Whether to look at the packets of a range at all."""
+    return may_copy(spec, taken.facts.video.codec)
+
+
+def may_copy(spec: ExportSpec, codec: str) -> bool:
+    """Whether something of a source in `codec` could be copied, as far as the spec tells."""
     return (
         _asked(spec)
         and spec.segment_encoding.quality is not Quality.LOSSLESS
-        and taken.facts.video.codec in _CODECS
-        and taken.facts.video.codec == spec.encoding.codec
+        and codec in _CODECS
+        and codec == spec.encoding.codec
     )
 
 

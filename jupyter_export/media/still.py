@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
 
-from ..errors import SourceMissing, SourceUnreadable
+from ..errors import SourceUnreadable
 from .effects.base import Picture
 from .graph import Convert
-from .open import MAX_PIXELS
+from .open import MAX_PIXELS, opened
 from .probe import probe
 from .reader import Reader
 from .tone import BT709
@@ -48,14 +49,14 @@ def still(path: Path, start: float, width: int) -> bytes:
 def _first_of_webp(path: Path) -> Image.Image:
     """FFmpeg writes animated WebP, but does not read it."""
     try:
-        with Image.open(path, formats=["WEBP"]) as image:
+        with (
+            opened(path) as descriptor,
+            os.fdopen(os.dup(descriptor), "rb") as file,
+            Image.open(file, formats=["WEBP"]) as image,
+        ):
             if image.width * image.height > MAX_PIXELS:
                 raise OSError("the picture is too large")
             return image.convert("RGB")
-    except FileNotFoundError:
-        raise SourceMissing(
-            f"There is no file {path.name!r}.", "Check the name and the folder."
-        ) from None
     except (OSError, ValueError) as error:
         raise SourceUnreadable(
             f"{path.name!r} cannot be shown: {error}.", "Export it again."

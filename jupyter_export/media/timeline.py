@@ -22,6 +22,9 @@ _STANDARD = tuple(
 )
 _NEAR = Fraction(2, 100)
 _MAX_RATE = 240
+#: A week, and two days at 60 fps: what is longer is a damaged file, or a frame made to last.
+_MOST_SECONDS = 7 * 86_400
+_MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,22 @@ def clip_of(taken: Taken, rate: Fraction | None) -> Clip:
     sound than that.
 
     Raises:
-        SpecError: nothing is left of the range.
+        SpecError: nothing is left of the range, or far too much.
     """
     times = taken.times
+    pieces = pieces_of(taken)
+    length = sum((piece.end - piece.start) / piece.rate for piece in pieces)
+    if length > _MOST_SECONDS or (rate is not None and length * rate > _MOST_FRAMES):
+        raise SpecError(
+            f"This range would last {float(length):.0f} s"
+            + (f" at {float(rate):g} fps" if rate is not None else "")
+            + ": the times in the file are damaged, or the speed is far too low.",
+            "Choose a shorter range.",
+            field=taken.field,
+        )
     if not taken.spec.speed and (rate is None or rate == times.rate):
         return Clip(taken, times.pts, every=True)
     assert rate is not None
-    pieces = pieces_of(taken)
     base, origin = taken.facts.video.time_base, taken.facts.origin
     shown: list[int] = []
     passed = Fraction(0)

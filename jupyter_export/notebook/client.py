@@ -6,9 +6,11 @@ import os
 import uuid
 from typing import Any, Literal
 
+from ..errors import ExportError
 from ..job import State
 from ..spec import ExportSpec
 from .connection import Connection, open_connection
+from .estimate import Estimate
 from .follow import Following
 from .frame import Frame
 from .handle import JobHandle
@@ -55,8 +57,11 @@ class Client:
         *,
         priority: int = 0,
         allow_duplicate: bool = False,
+        key: str | None = None,
     ) -> JobHandle:
         """Queue an export and return at once.
+
+        With the same `key` again, the first export is given instead of a second one.
 
         Paths in `spec` are relative to the present folder where that lies inside the server's
         root, else to the root. A spec without a project gets the notebook's name as its project.
@@ -76,10 +81,10 @@ class Client:
             "jobs",
             json={"spec": body, "priority": priority, "allow_duplicate": allow_duplicate},
             # One key for all tries: a repeated request must not become a second export.
-            headers={"Idempotency-Key": uuid.uuid4().hex},
+            headers={"Idempotency-Key": key or uuid.uuid4().hex},
             tries=3,
         )
-        return JobHandle(self._connection, job)
+        return self._handle(job)
 
     def jobs(
         self,
@@ -94,7 +99,7 @@ class Client:
         while limit is None or len(found) < limit:
             size = PAGE if limit is None else min(PAGE, limit - len(found))
             answer = self._get("jobs", {**query, "limit": size})
-            found += [JobHandle(self._connection, job) for job in answer["jobs"]]
+            found += [self._handle(job) for job in answer["jobs"]]
             query["before"] = answer["next"]
             if answer["next"] is None:
                 break
@@ -114,7 +119,7 @@ class Client:
         Raises:
             JobNotFound: there is none with this id.
         """
-        return JobHandle(self._connection, self._connection.call("GET", f"jobs/{id}"))
+        return self._handle(self._connection.call("GET", f"jobs/{id}"))
 
     def follow(self, since: tuple[str, int] | None = None) -> Following:
         """Everything that happens from now on, as it happens; see `Following`.
@@ -140,6 +145,28 @@ class Client:
         report: dict[str, Any] = self._connection.call("GET", "hardware", params=query)
         return report
 
+    def health(self) -> dict[str, Any]:
+        """Whether exports work here, and if not, why; where jobs and leases are kept."""
+        health: dict[str, Any] = self._connection.call("GET", "health")
+        return health
+
+    def limits(self, **changes: int | str) -> dict[str, Any]:
+        """How much may run at once, after `changes` if any are given, such as
+        ``max_concurrent_exports=5``; they last until the server ends.
+
+        Raises:
+            SpecError: there is no such limit, or it cannot be that.
+        """
+        if changes:
+            limits: dict[str, Any] = self._connection.call("PATCH", "limits", json=changes)
+        else:
+            limits = self._connection.call("GET", "limits")
+        return limits
+
+    def metrics(self) -> str:
+        """The server's metrics as Prometheus reads them; ours begin with ``jupyter_export_``."""
+        return self._connection.text(f"{self.url}metrics")
+
     def queue(self, action: Literal["pause", "resume", "drain"] | None = None) -> dict[str, Any]:
         """The state of the queue, after `action` if one is given."""
         if action is None:
@@ -149,16 +176,24 @@ class Client:
         return state
 
     def preview(
-        self, spec: ExportSpec | dict[str, Any], time: float = 0.0, *, width: int = 1280
+        self,
+        spec: ExportSpec | dict[str, Any],
+        time: float = 0.0,
+        *,
+        width: int = 1280,
+        show: str = "result",
     ) -> Frame:
         """What the export of `spec` would show at `time` seconds of its output.
 
-        A cell shows it as a picture; it is rendered by the server, as the export would be.
+        A cell shows it as a picture; it is rendered by the server, as the export would be. With
+        `show` "before" it is the same without what changes only the looks (see `ExportSpec.
+        preview`); with the field of an effect, such as ``sources[0].effects[1]``, the picture
+        that this effect is given, at `time` of its own clock.
 
         Raises:
             ExportError: what the export would be refused with.
         """
-        body = {"spec": self._here(spec), "time": time, "width": width}
+        body = {"spec": self._here(spec), "time": time, "width": width, "show": show}
         response = self._connection.response("POST", "preview", json=body)
         size = [int(side) for side in response.headers["x-size"].split("x")]
         return Frame(
@@ -167,6 +202,39 @@ class Client:
             duration=float(response.headers["x-duration"]),
             size=(size[0], size[1]),
         )
+
+    def probe(self, path: str) -> dict[str, Any]:
+        """The size and the length of a video: ``{width, height, duration}``.
+
+        Raises:
+            ExportError: it cannot be read.
+        """
+        (source,) = self._here({"sources": [{"path": path}]})["sources"]
+        return dict(self._get("probe", {"path": source["path"]}))
+
+    def estimate(self, spec: ExportSpec | dict[str, Any]) -> Estimate:
+        """How long the export of `spec` would take, how large it would be, and whether it would
+        fit; paths as in `submit`.
+
+        Raises:
+            ExportError: what the export would be refused with, but for want of room, which the
+                estimate tells.
+        """
+        return Estimate.from_json(self.estimate_json(spec))
+
+    def estimate_json(self, spec: ExportSpec | dict[str, Any]) -> dict[str, Any]:
+        """What `estimate` gives, as REST has it."""
+        body = {"spec": self._here(spec)}
+        found: dict[str, Any] = self._connection.call("POST", "estimate", json=body)
+        return found
+
+    def answers(self) -> bool:
+        """Whether the server is still there."""
+        try:
+            self._connection.call("GET", "health")
+        except ExportError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection; jobs go on."""
@@ -188,8 +256,11 @@ class Client:
             body = translate(body, self.root, os.getcwd())  # noqa: PTH109
         return body
 
+    def _handle(self, job: dict[str, Any]) -> JobHandle:
+        return JobHandle(self._connection, job, self.root)
+
     def _list(self, path: str, query: dict[str, Any]) -> list[JobHandle]:
-        return [JobHandle(self._connection, job) for job in self._get(path, query)["jobs"]]
+        return [self._handle(job) for job in self._get(path, query)["jobs"]]
 
     def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value is not None}

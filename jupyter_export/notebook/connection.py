@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ __all__ = ["Connection", "open_connection", "tls_context"]
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 #: Seconds before a request that failed on its way is sent again.
 RETRY_SECONDS = 0.5
+#: Seconds to wait at most where a server wants to be left alone for a while.
+LONGEST_PAUSE = 60.0
 
 
 class Connection:
@@ -25,7 +28,7 @@ class Connection:
 
     def __init__(self, server: Server, *, verify: bool | str = True) -> None:
         self.server = server
-        self.trust = _trust(verify)
+        self.trust: bool | ssl.SSLContext = _trust(verify)
         """True, False, or the TLS context with the certificates to trust."""
         headers = {"Accept": "application/json, application/problem+json"}
         if server.token:
@@ -85,16 +88,20 @@ class Connection:
             tries -= 1
             try:
                 response = self._http.request(method, path, **request)
-                break
             except httpx.TransportError as error:
                 if tries <= 0:
                     raise self._unreachable(error) from None
                 time.sleep(RETRY_SECONDS)
+                continue
             except (TypeError, ValueError) as error:
                 raise SpecError(
                     f"The spec cannot be written as JSON: {error}.",
                     "Use plain numbers, texts, lists and dicts; no NaN.",
                 ) from None
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and tries > 0:
+                time.sleep(_pause(response))
+                continue
+            break
         if response.is_success:
             return response
         raise self._error(response)
@@ -108,6 +115,8 @@ class Connection:
         else:
             detail = advice = ""
         match response.status_code:
+            case 403 if "not authorized" in detail:
+                return SpecError(detail, advice)  # who they are is known
             case 401 | 403:
                 return self._refused()
             case status if 300 <= status < 400:
@@ -151,7 +160,8 @@ class Connection:
         """The error of a server that serves no exports; `what` completes the sentence."""
         return ServerUnreachable(
             f"The server at {self.server.url} {what}.",
-            "Run `pip install jupyter_export` in the server's environment, then restart it.",
+            "Run `pip install jupyter_export` in the server's environment, then restart it; or use "
+            "a server of exports alone: jx.serve().",
         )
 
 
@@ -184,15 +194,22 @@ def open_connection(
             raise
     raise first or ServerUnreachable(
         "No running Jupyter server was found.",
-        "Start one (`jupyter lab`), or set JUPYTER_EXPORT_URL and JUPYTER_EXPORT_TOKEN.",
+        "Start one: jx.serve() from Python, or `jupyter lab`; or set JUPYTER_EXPORT_URL and "
+        "JUPYTER_EXPORT_TOKEN.",
     )
 
 
-def _trust(verify: bool | str) -> Any:
+def _pause(response: httpx.Response) -> float:
+    """Seconds after which the server is ready to be asked again, as it says itself."""
+    try:
+        return min(LONGEST_PAUSE, float(response.headers.get("Retry-After", "")))
+    except ValueError:
+        return RETRY_SECONDS
+
+
+def _trust(verify: bool | str) -> bool | ssl.SSLContext:
     if isinstance(verify, bool):
         return verify
-    import ssl
-
     return ssl.create_default_context(cafile=verify)
 
 

@@ -1,22 +1,26 @@
 """Find the Jupyter server that a kernel, a terminal or a script belongs to.
 
-The order is: what the caller says → ``JUPYTER_EXPORT_URL`` → JupyterHub's variables → the server
-that started this kernel → other servers of this user, newest first. A server leaves its address
-in ``jpserver-<pid>.json``; importing jupyter_server only to read that file would cost seconds.
+The order is: what the caller says → the one that this process chose by `serve` →
+``JUPYTER_EXPORT_URL`` → JupyterHub's variables → the server that started this kernel → other
+servers of this user, newest first. A server leaves its address in ``jpserver-<pid>.json``;
+importing jupyter_server only to read that file would cost seconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from jupyter_core.paths import jupyter_runtime_dir
 
-__all__ = ["Server", "candidates"]
+__all__ = ["Server", "candidates", "of_process", "prefer", "preferred", "running"]
+
+#: Gives the server that this process has chosen, as long as it lives.
+_preferred: Callable[[], Server | None] = lambda: None  # noqa: E731
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,32 @@ class Server:
     socket: str = ""
     """Path of a Unix socket, when the server listens on one."""
     origin: str = "given"
-    """How it was found: given, environment, hub, kernel (it started this one) or other."""
+    """How it was found: given, chosen, environment, hub, kernel (it started this one) or other."""
+
+
+def prefer(choice: Callable[[], Server | None]) -> None:
+    """Let `choice` come before all that is found; it gives None once that server is gone."""
+    global _preferred
+    _preferred = choice
+
+
+def preferred() -> Server | None:
+    """The server that this process has chosen, if it lives."""
+    server = _preferred()
+    return replace(server, origin="chosen") if server else None
+
+
+def of_process(pid: int) -> Server | None:
+    """The server with this process id; None as long as it does not listen."""
+    return _read(Path(jupyter_runtime_dir()) / f"jpserver-{pid}.json", None, "other")
+
+
+def running() -> Iterator[Server]:
+    """The servers of this user, newest first."""
+    folder = Path(jupyter_runtime_dir())
+    for file in _newest_first(folder):
+        if server := _read(file, None, "other"):
+            yield server
 
 
 def candidates(
@@ -48,6 +77,9 @@ def candidates(
     if url:
         yield Server(_base(url), token or _query_token(url) or spoken)
         return
+    if (server := preferred()) and environment is None:
+        yield server
+        return
     if url := env.get("JUPYTER_EXPORT_URL"):
         yield Server(_base(url), token or spoken or _query_token(url), origin="environment")
         return
@@ -59,9 +91,8 @@ def candidates(
     own = folder / f"jpserver-{env.get('JPY_PARENT_PID', '')}.json"
     if server := _read(own, token, "kernel"):
         yield server
-    others = [file for file in folder.glob("jpserver-*.json") if file != own]
-    for file in sorted(others, key=_modified, reverse=True):
-        if server := _read(file, token, "other"):
+    for file in _newest_first(folder):
+        if file != own and (server := _read(file, token, "other")):
             yield server
 
 
@@ -94,6 +125,10 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("jpserver-*.json"), key=_modified, reverse=True)
 
 
 def _modified(file: Path) -> float:

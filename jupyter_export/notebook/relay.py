@@ -35,6 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "GET": (
         "health",
         "hardware",
+        "probe",
         "projects",
         "queue",
         "jobs",
@@ -43,10 +44,18 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         f"jobs/{_ID}",
         f"jobs/{_ID}/(?:log|thumbnail|poster)",
     ),
-    "POST": ("jobs", f"jobs/{_ID}/(?:cancel|retry|pause|resume)", "queue/(?:pause|resume|drain)"),
+    "POST": (
+        "jobs",
+        f"jobs/{_ID}/(?:cancel|retry|pause|resume)",
+        "preview",
+        "queue/(?:pause|resume|drain)",
+    ),
     "PATCH": (f"jobs/{_ID}",),
     "DELETE": (f"jobs/{_ID}",),
 }
+
+#: What an answer may say of a picture beside it.
+HEADERS = ("x-time", "x-next", "x-duration", "x-size")
 
 #: The finished file of a job comes in pieces, so that neither side holds more than one on its way.
 FILE = f"jobs/{_ID}/file"
@@ -146,6 +155,7 @@ class Relay:
             return
         kind = response.headers.get("content-type", "")
         reply |= {"status": response.status_code, "content_type": kind}
+        reply["headers"] = {n: response.headers[n] for n in HEADERS if n in response.headers}
         if response.status_code == HTTPStatus.PARTIAL_CONTENT:
             total = response.headers["content-range"].rpartition("/")[2]
             reply |= {"total": int(total), "etag": response.headers.get("etag", "")}

@@ -15,15 +15,15 @@ from .client import connect
 from .connection import Connection
 from .relay import Relay
 
-__all__ = ["PANEL_MIME", "ExportPanel", "panel"]
+__all__ = ["KERNEL", "PANEL_MIME", "ExportPanel", "panel", "relay_server", "route_by_page"]
 
 _STATIC = Path(__file__).parents[1] / "static"
 
 #: JupyterLab draws this live again after the kernel, and the widget with it, is gone.
 PANEL_MIME = "application/vnd.jupyter-export.panel+json"
 
-#: Names this kernel's process: the panels of a page that go through it share one connection.
-_KERNEL = secrets.token_hex(8)
+#: Names this kernel's process: the widgets of a page that go through it share one connection.
+KERNEL = secrets.token_hex(8)
 
 
 def panel(project: str | None = None) -> ExportPanel:
@@ -39,7 +39,7 @@ class ExportPanel(anywidget.AnyWidget):
 
     key = traitlets.Unicode(read_only=True).tag(sync=True)
     """Names this panel in the page."""
-    kernel = traitlets.Unicode(_KERNEL, read_only=True).tag(sync=True)
+    kernel = traitlets.Unicode(KERNEL, read_only=True).tag(sync=True)
     """Names the process behind this panel."""
     project = traitlets.Unicode().tag(sync=True)
     """The project that is shown at first; empty: all."""
@@ -57,8 +57,8 @@ class ExportPanel(anywidget.AnyWidget):
             )
         super().__init__(**traits)
         keep_panels_of_boxes(ExportPanel)
-        _route_by_page(self.comm)
-        self._relay = Relay(self._tell, _server)
+        route_by_page(self.comm)
+        self._relay = Relay(self._tell, relay_server)
         self.on_msg(self._hear)
 
     @traitlets.default("key")
@@ -89,7 +89,7 @@ class ExportPanel(anywidget.AnyWidget):
         self.send(content, buffers)
 
 
-def _route_by_page(comm: Any) -> None:
+def route_by_page(comm: Any) -> None:
     """Let messages of the page go to the subshell that it names, also while a cell runs.
 
     ipykernel from 7.4 on sends them to the shell that last used the comm instead: the main shell,
@@ -99,5 +99,6 @@ def _route_by_page(comm: Any) -> None:
         comm._reply_subshell_for = lambda data, default: default
 
 
-def _server() -> Connection:
+def relay_server() -> Connection:
+    """Where the relay of a widget takes what its page asks for."""
     return connect()._connection

@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ..errors import PathError, WorkerLost
-from ..paths import resolve_output, resolve_source
+from ..errors import WorkerLost
+from ..paths import check_paths
 from ..settings import Settings
 from ..spec import ExportSpec
 from ..workers.executor import Executor, Lane, Task
@@ -38,7 +38,7 @@ async def admit(
         OutputError: the output's folder is missing or cannot be written.
         EncoderUnavailable: the encoder asked for by name cannot be used.
     """
-    output = await asyncio.to_thread(_check_paths, spec, root, settings.allow_hidden)
+    output = await asyncio.to_thread(check_paths, spec, root, allow_hidden=settings.allow_hidden)
     if spec.encoding.encoder != "auto":
         await encoders.choose(spec.encoding, frozenset())
     task = Task(
@@ -59,20 +59,3 @@ async def admit(
         # The job's own attempts are limited; they tell better what is wrong.
         log.warning("output=%s accepted unseen: %s", output, error)
     return output, {}
-
-
-def _check_paths(spec: ExportSpec, root: Path, allow_hidden: bool) -> Path:
-    sources = [
-        resolve_source(root, source.path, allow_hidden=allow_hidden, field=f"{field}.path")
-        for field, source in spec.every_source()
-    ]
-    output = resolve_output(root, spec.output, allow_hidden=allow_hidden)
-    for source in sources:
-        # Also by another name: hard links, and disks that take upper and lower case for one.
-        if source == output or (output.exists() and output.samefile(source)):
-            raise PathError(
-                f"{spec.output!r} is a source of this export.",
-                "Choose another name for the output.",
-                field="output",
-            )
-    return output

@@ -5,14 +5,17 @@ Every method gives None when the attempt was replaced: the caller must then disc
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 from ..job import Job, SegmentCounts, State
 from .choice import QueueState
-from .records import KEPT_PEAKS, Records
+from .records import KEPT_PEAKS, KEPT_SPEEDS, Records
+from .retry import waits
 from .rows import text_of_time
 from .schema import scalar
+from .speeds import Observation
 
 __all__ = ["Attempts", "cancelled"]
 
@@ -25,7 +28,7 @@ class Attempts(Records):
 
         def change(job: Job) -> Job | None:
             now = datetime.now(UTC)
-            early = job.not_before is not None and job.not_before > now
+            early = waits(job.not_before, now)
             stopped = (
                 scalar(self._sql.get_meta(self._connection, key="queue")) != QueueState.RUNNING
             )
@@ -83,17 +86,24 @@ class Attempts(Records):
         result: dict[str, Any],
         segments: SegmentCounts,
         notes: tuple[str, ...],
+        need: dict[str, Any] | None = None,
     ) -> Job | None:
         """``running → publishing``: the finished part file and what proves that it is whole.
 
-        None also when the job was asked to stop: what was cancelled never appears.
+        Without `need`, what is known of that stays. None also when the job was asked to stop:
+        what was cancelled never appears.
         """
 
         def change(job: Job) -> Job | None:
             if job.cancel_requested:
                 return None
             return job.evolve(
-                state=State.PUBLISHING, part=part, result=result, segments=segments, notes=notes
+                state=State.PUBLISHING,
+                part=part,
+                result=result,
+                segments=segments,
+                notes=notes,
+                need=job.need if need is None else need,
             )
 
         return self._change(id, None, change, attempt=attempt, state=State.RUNNING)
@@ -122,6 +132,21 @@ class Attempts(Records):
             at = text_of_time(datetime.now(UTC))
             self._sql.add_peak(self._connection, key=key, mib=mib, at=at)
             self._sql.trim_peaks(self._connection, key=key, keep=KEPT_PEAKS)
+
+    def took(self, key: str, one: Observation) -> None:
+        """Remember how long an export of `key` took."""
+        with self._writing():
+            self._sql.add_speed(
+                self._connection,
+                key=key,
+                work=json.dumps(one.work),
+                seconds=one.seconds,
+                coded=one.coded,
+                beside=one.beside,
+                source=one.source,
+                at=text_of_time(datetime.now(UTC)),
+            )
+            self._sql.trim_speeds(self._connection, key=key, keep=KEPT_SPEEDS)
 
     def retry_later(
         self,

@@ -20,6 +20,7 @@ from enum import StrEnum
 from ..hardware.needs import Need
 from ..hardware.room import Room, Space
 from ..job import State
+from .retry import waits
 
 __all__ = ["MAX_PASSES", "Decision", "Entry", "Place", "QueueState", "choose"]
 
@@ -105,10 +106,10 @@ def choose(
     paused = [e for e in waiting if e.paused or e.cancel_requested]
     present = [e for e in waiting if not (e.paused or e.cancel_requested)]
     later = sorted(
-        (e for e in present if e.not_before is not None and e.not_before > now),
+        (e for e in present if waits(e.not_before, now)),
         key=lambda e: (e.not_before or now, e.number),
     )
-    ready = _line([e for e in present if e.not_before is None or e.not_before <= now], busy)
+    ready = _line([e for e in present if not waits(e.not_before, now)], busy)
 
     starts = _Starts(sum(not entry.need.gpu for entry in busy), limit, room, passed or {})
     places = {e.id: Place(position=None, waiting_for="somebody to resume it") for e in paused}
@@ -117,7 +118,7 @@ def choose(
             reason = "the queue, which is paused"
         elif queue is QueueState.DRAINING:
             reason = "the queue, which is draining and starts nothing"
-        elif entry.not_before is not None and entry.not_before > now:
+        elif entry.not_before is not None and waits(entry.not_before, now):
             at = entry.not_before.astimezone(UTC)
             reason = f"its next try at {at:%H:%M:%S} UTC"
         else:

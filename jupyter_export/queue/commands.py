@@ -121,7 +121,7 @@ class Commands:
         return await self._database.call(Store.projects)
 
     async def queue_state(self) -> dict[str, Any]:
-        """``{state, running, queued, limit}``; state is running, paused or draining."""
+        """``{state, running, queued, limit, notice}``; state is running, paused or draining."""
         return await self._database.call(count, self.settings.max_concurrent_exports)
 
     async def set_queue(self, action: str) -> dict[str, Any]:

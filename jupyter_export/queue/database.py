@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ..errors import ExportError, QueueBusy
+from .disk import filesystem_type
 from .rows import Event
 from .schema import meaning
 from .store import Store
@@ -27,6 +28,8 @@ OnEvent = Callable[[Event], None]
 
 #: How often to look for what other servers on the same store have written: one pragma, no query.
 LOOK_SECONDS = 0.5
+#: How often a move is offered again to a store that another process keeps locked.
+BUSY_SECONDS = 1.0
 _PAGE = 500
 
 
@@ -44,6 +47,8 @@ class Database:
         self.listeners: list[OnEvent] = []
         self.epoch = ""
         self.journal_mode = ""
+        self.filesystem = ""
+        """The type of the one that the store is on; empty if unknown."""
         self.last_seq = 0
         """The number of the latest event that was announced."""
         self._on_written = on_written
@@ -115,11 +120,36 @@ class Database:
 
         return await loop.run_in_executor(self._thread, work)
 
+    async def insist(
+        self,
+        given_up: Callable[[], bool],
+        function: Callable[Concatenate[Store, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `call`, but try again for as long as another process keeps the store locked.
+
+        Hours of work are not thrown away because the store was busy for some seconds.
+
+        Raises:
+            ExportError: as the function does.
+            QueueBusy: the store was locked when the caller had `given_up`.
+        """
+        while True:
+            try:
+                return await self.call(function, *args, **kwargs)
+            except QueueBusy as error:
+                if given_up():
+                    raise
+                log.warning("an outcome waits: %s", error)
+            await asyncio.sleep(BUSY_SECONDS)
+
     def _open(self) -> int:
         store = Store(self.path)
         self._store = store
         self.epoch = store.epoch
         self.journal_mode = store.journal_mode
+        self.filesystem = filesystem_type(self.path.parent)
         self._version = store.data_version()
         return store.last_seq()
 

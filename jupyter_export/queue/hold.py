@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..hardware.leases import Lease
-from ..hardware.needs import Need
+from ..hardware.needs import NVENC_MIB, Need
+from ..hardware.room import Room
 from ..workers.executor import Executor, GpuShare
 from .reservations import MustWait, OnWait, Reservations
 
@@ -69,6 +70,22 @@ class Hold:
         if answer.lease is None:
             raise MustWait(need, answer.reason)
         self._lease = answer.lease
+
+    def to_json(self) -> dict[str, Any] | None:
+        """The job's `need`: what is needed of a GPU, and what was taken at most, once measured."""
+        if self.need is None:
+            return None
+        peak = {"peak_mib": self.peak_mib} if self.peak_mib else {}
+        return {**self.need.to_json(), **peak}
+
+    @property
+    def computes(self) -> bool:
+        """Whether its effects use the GPU's memory, as far as that is known."""
+        return self.need is not None and self.need.vram_mib > (self.need.nvenc_sessions * NVENC_MIB)
+
+    async def room(self) -> Room:
+        """What is left of the machine's GPUs now."""
+        return await self._reservations.room()
 
     @property
     def share(self) -> GpuShare | None:

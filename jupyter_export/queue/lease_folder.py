@@ -14,7 +14,7 @@ from .disk import filesystem_type, is_network
 __all__ = ["SHARED", "LeaseFolder", "find_folder"]
 
 SHARED = Path("/run/jupyter-export")
-"""What an administrator makes for all users; the README has the line for tmpfiles.d."""
+"""What an administrator makes for all users; the page for administrators has the line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def find_folder(
                 shared=False,
                 notice=f"{trouble}GPUs and cores are shared fairly among this user's servers "
                 f"only; for all users of the machine an administrator makes {shared} (see the "
-                "README).",
+                "documentation).",
             )
     return LeaseFolder(
         path=None,

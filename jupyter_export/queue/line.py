@@ -15,6 +15,7 @@ from ..settings import Settings
 from .choice import Decision, Entry, QueueState, choose
 from .database import Database
 from .reservations import Reservations
+from .retry import waits
 from .store import Store
 
 __all__ = ["Chooser", "Line"]
@@ -43,7 +44,7 @@ class _Known:
         """Whether time alone has changed it."""
         at, now = self.decision.wake_at, datetime.now(UTC)
         aged = self.decision.gpus_matter and time.monotonic() - self.at > ROUGH_SECONDS
-        return aged or (at is not None and at <= now)
+        return aged or (at is not None and not waits(at, now))
 
 
 class Line:

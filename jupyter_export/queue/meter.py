@@ -43,6 +43,14 @@ class Meter:
         self._told_frames = 0
         self._told_percent = 0.0
         self._waiting_for: str | None = None
+        self._waited = 0.0
+        self._waiting_since = clock()
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the work could not go on."""
+        now = self._waiting_since if self._waiting_for is None else self._clock()
+        return self._waited + now - self._waiting_since
 
     def phase(self, name: str) -> None:
         """A new phase begins: planning, rendering, assembling or publishing."""
@@ -83,6 +91,7 @@ class Meter:
 
     def waiting(self, reason: str | None) -> None:
         """The work cannot go on for a reason, or (None) goes on again."""
+        self._waited, self._waiting_since = self.waited, self._clock()
         changed, self._waiting_for = reason != self._waiting_for, reason
         self._emit(force=changed)
 

@@ -8,19 +8,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CacheLost, EncoderBusy, EncoderError, WorkerLost
+from ..errors import CacheLost, EncoderBusy, EncoderError, GpuFailed, OutOfMemory, WorkerLost
 from ..job import Progress, SegmentCounts
-from ..workers.executor import Executor, GpuShare, OnProgress, Task
+from ..workers.executor import Executor, GpuShare, OnProgress, Remote, Task
+from .fallback import Fallback
 from .hold import Hold
 from .meter import Meter
-from .order import EncoderChooser, OnOutline, Order, Outline, Produced
+from .order import EncoderChooser, OnOutline, Order, Outline, Produced, Took, chosen_encoder
 from .publish import remove
+from .refusals import too_large_for_disk, too_large_for_gpus, with_levers
+from .rendering import Rendering
+from .speeds import PARTS, at_once
 
 if TYPE_CHECKING:
     from ..hardware.choice import Choice
@@ -34,6 +39,9 @@ HEARTBEAT_SECONDS = 1.0
 
 #: How often segments may disappear under an attempt before it gives up.
 CACHE_LOSSES = 4
+
+#: An attempt that waited for more than this part of its time tells nothing of its speed.
+_HELD_UP = 0.05
 
 
 async def produce(
@@ -49,7 +57,8 @@ async def produce(
     `on_progress` is called in the event loop, at least every second and at most about ten times
     a second; what it is told never goes back. If a hardware encoder fails, the whole export is
     planned and encoded again in software, a note says so, and the encoder is tried again before
-    another export gets it. `hold` takes care of GPUs and cores (None: nobody does); whoever gives
+    another export gets it. If a GPU fails that computes, the export goes on on the processor in
+    the same way. `hold` takes care of GPUs and cores (None: nobody does); whoever gives
     it closes it.
 
     Raises:
@@ -100,52 +109,51 @@ class _Attempt:
         self._notes = list(order.notes)
         self._origins: dict[int, str] = {}
         """How each finished segment came to be, by its index."""
+        self._coded = 0
+        """Bytes of the segments that were rendered."""
+        self._began = 0.0
+        self._fallback = Fallback(order, encoders, hold, self._note)
 
     async def run(self) -> Produced:
         self._meter.phase("planning")
-        spec = self._order.spec
-        choice = await self._encoders.choose(spec.segment_encoding, frozenset())
-        if (animation := spec.container.animation) is not None:
-            only = f"{animation.encoder}: the one encoder for a {spec.container.name}"
-            choice = replace(choice, name=animation.encoder, reason=only)
-        if choice.hardware and self._order.avoid_hardware:
-            choice = await self._software(choice, self._order.avoid_hardware)
-        try:
-            return await self._with(choice)
-        except EncoderBusy:
-            raise  # it passes by itself: whoever has a queue waits
-        except EncoderError as error:
-            if not choice.hardware:
+        choice = await self._fallback.first()
+        while True:
+            try:
+                return await self._with(choice)
+            except EncoderBusy:
+                raise  # it passes by itself: whoever has a queue waits
+            except (EncoderError, GpuFailed) as error:
+                await remove(self._order.part)
+                choice = await self._fallback.after(error, choice)
+            except WorkerLost:
+                if choice.hardware:
+                    self._encoders.suspect(choice.name)
                 raise
-            log.warning("encoder=%s failed: %s %s", choice.name, error, self._order.labels)
-            await remove(self._order.part)
-            failed = choice.name
-            choice = await self._software(choice, f"failed ({error.detail.rstrip('.')})")
-            self._encoders.suspect(failed)
-        except WorkerLost:
-            if choice.hardware:
-                self._encoders.suspect(choice.name)
-            raise
-        return await self._with(choice)
-
-    async def _software(self, failed: Choice, why: str) -> Choice:
-        """The software encoder that takes over from `failed`, and a note about it."""
-        encoding = self._order.spec.encoding.model_copy(update={"encoder": "auto"})
-        excluded = frozenset({failed.name})
-        choice = await self._encoders.choose(encoding, excluded)
-        while choice.hardware:
-            excluded |= {choice.name}
-            choice = await self._encoders.choose(encoding, excluded)
-        self._note(f"{failed.name} {why}; went on in software ({choice.name})")
-        return replace(choice, reason=f"{choice.name} (software): {failed.name} {why}")
 
     async def _with(self, choice: Choice) -> Produced:
         """The whole export with one encoder: segments of two do not share a track."""
         self._meter.phase("planning")
+        self._began, self._coded = time.monotonic(), 0
         self._origins.clear()
         planned = await self._task("plan", self._plan_params(choice))
-        if self._hold is not None and any(s["kind"] != "copy" for s in planned["segments"]):
-            await self._hold.ensure(choice.name, planned.get("vram"), self._meter.waiting)
+        used = planned.get("encoder", choice.name)
+        rendering = Rendering(
+            self._executor,
+            self._task,
+            self._hold,
+            Remote(
+                encoder=used or choice.name,
+                hardware=choice.hardware and used == choice.name,
+                vram=planned.get("vram"),
+            ),
+            width=self._order.width,
+            on_wait=self._meter.waiting,
+            note=self._note,
+        )
+        await self._check_room(planned)
+        await rendering.prepare(
+            sum(s["frames"] for s in planned["segments"] if s["kind"] != "copy")
+        )
         for note in planned["notes"]:
             self._note(note)
         segments: list[dict[str, Any]] = planned["segments"]
@@ -154,14 +162,8 @@ class _Attempt:
             keep.add(planned["audio"]["id"])
         if isinstance(planned["plan"], str):
             keep.add(planned["plan"])
-        name, reason = choice.name, choice.reason
-        used = planned.get("encoder", name)
-        if used is None:
-            reason = "not needed: all of the video is copied"
-        elif used != name:
-            name, reason = used, f"{used} (software): it joins video that is copied"
         outline = Outline(
-            encoder={"name": name, "reason": reason},
+            encoder=chosen_encoder(choice, used, self._order.spec),
             total_frames=planned["total_frames"],
             segments=SegmentCounts(total=len(segments)),
             notes=tuple(self._notes),
@@ -170,8 +172,12 @@ class _Attempt:
         self._meter.planned(outline.total_frames)
         outline = self._copied(segments, outline)
         await self._tell(outline)
-        outline, made = await self._assembled(planned, segments, outline, choice.hardware)
+        try:
+            outline, made = await self._assembled(planned, segments, outline, rendering)
+        except OutOfMemory as error:
+            raise with_levers(error, planned.get("vram")) from None
         self._meter.phase("publishing")
+        took = None if rendering.away else self._took(planned, made["bytes"])
         return Produced(
             part=self._order.part,
             bytes=made["bytes"],
@@ -179,7 +185,38 @@ class _Attempt:
             frames=made["frames"],
             duration=made["duration"],
             outline=outline,
+            origin=planned.get("origin", {}),
+            took=took,
         )
+
+    async def _check_room(self, planned: dict[str, Any]) -> None:
+        """Refuse what no GPU can ever hold, and what can never be written, before anything is
+        waited for or filled: a submit that had not the time to look at its source could not."""
+        refusal, vram = None, planned.get("vram")
+        if vram is not None and self._hold is not None:
+            refusal = too_large_for_gpus(self._order.spec, vram, await self._hold.room())
+        if refusal is None:
+            coded = len(PARTS)
+            size = sum(one["work"][coded] for one in planned["segments"] if "work" in one)
+            folders = self._order.part.parent, self._order.cache
+            refusal = await asyncio.to_thread(too_large_for_disk, size, folders)
+        if refusal is not None:
+            raise refusal
+
+    def _took(self, planned: dict[str, Any], size: int) -> Took | None:
+        """How long all of it took, and what was done in that time."""
+        seconds = time.monotonic() - self._began
+        if "work" not in planned or self._meter.waited > _HELD_UP * seconds:
+            return None
+        done = [i for i, origin in self._origins.items() if origin == "rendered"]
+        rows = [planned["work"]["shared"], *(planned["segments"][i]["work"] for i in done)]
+        work = [sum(column) for column in zip(*rows, strict=True)]
+        work[PARTS.index("write")] += size / planned["work"]["bytes_per_second"]
+        animated = self._order.spec.container.animation is not None
+        coded = float(size if animated else self._coded)
+        key, source = (planned["work"][name] for name in ("key", "source"))
+        spread = at_once(work, len(done), self._width)
+        return Took(key=key, work=spread, seconds=seconds, coded=coded, source=source)
 
     def _copied(self, segments: list[dict[str, Any]], outline: Outline) -> Outline:
         """What is copied is as good as finished: only assembling reads it."""
@@ -195,13 +232,13 @@ class _Attempt:
         planned: dict[str, Any],
         segments: list[dict[str, Any]],
         outline: Outline,
-        hardware: bool,
+        rendering: Rendering,
     ) -> tuple[Outline, dict[str, Any]]:
         """Render and assemble; what somebody deletes from the cache meanwhile is made again."""
         cached = {"plan": planned["plan"], "cache": str(self._order.cache)}
         pending = [i for i, segment in enumerate(segments) if segment["kind"] != "copy"]
         for _ in range(CACHE_LOSSES):
-            outline = await self._render(planned["plan"], pending, outline, hardware)
+            outline = await self._render(planned["plan"], pending, outline, rendering)
             self._meter.phase("assembling")
             if planned["audio"] is not None:
                 await self._task("audio", cached)
@@ -209,6 +246,7 @@ class _Attempt:
                 "assemble",
                 {**cached, "part": str(self._order.part)},
                 lambda message: self._meter.assembling(message["fraction"]),
+                writes=True,
             )
             if "missing" not in made:
                 return outline, made
@@ -220,14 +258,11 @@ class _Attempt:
         )
 
     async def _render(
-        self, plan: Any, indices: list[int], outline: Outline, hardware: bool
+        self, plan: Any, indices: list[int], outline: Outline, rendering: Rendering
     ) -> Outline:
         """Render segments, `width` at once; the first failure stops the others."""
         pending = iter(indices)
         planned = outline.segments.total
-        width = self._order.width
-        if self._hold is not None:
-            width = self._hold.width(width)
 
         def heard(index: int, message: dict[str, Any]) -> None:
             self._meter.rendering(index, message["frames"])
@@ -235,19 +270,13 @@ class _Attempt:
         async def work() -> None:
             nonlocal outline
             for index in pending:
-                async with self._encoding(hardware):
-                    done = await self._task(
-                        "render",
-                        {"plan": plan, "index": index, "cache": str(self._order.cache)},
-                        partial(heard, index),
-                        gpu=self._hold.share if self._hold is not None else None,
-                    )
-                if self._hold is not None:
-                    self._hold.measured(done.get("vram_peak_mib", 0))
+                params = {"plan": plan, "index": index, "cache": str(self._order.cache)}
+                done = await rendering.segment(params, partial(heard, index))
                 self._meter.finished(index, done["frames"], reused=done["reused"])
                 for note in done.get("notes", ()):
                     self._note(note)
                 self._origins[index] = "reused" if done["reused"] else "rendered"
+                self._coded += 0 if done["reused"] else done.get("bytes", 0)
                 outline = replace(
                     outline,
                     segments=SegmentCounts(total=planned, **Counter(self._origins.values())),
@@ -257,30 +286,42 @@ class _Attempt:
 
         with _first_error():
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(width, len(indices))):
+                for _ in range(min(rendering.width, len(indices))):
                     group.create_task(work())
         return outline
 
-    def _encoding(self, hardware: bool) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._hold is None or hardware:
-            return contextlib.nullcontext()
-        return self._hold.encoding(self._meter.waiting)
+    @property
+    def _width(self) -> int:
+        """How many segments render at once."""
+        width = self._order.width
+        return width if self._hold is None else self._hold.width(width)
 
     async def _task(
         self,
         name: str,
         params: dict[str, Any],
         on_message: OnProgress | None = None,
+        *,
         gpu: GpuShare | None = None,
+        remote: Remote | None = None,
+        writes: bool = False,
     ) -> dict[str, Any]:
         def heard(message: dict[str, Any]) -> None:
-            if message and on_message is not None:
+            if "waiting_for" in message:
+                self._meter.waiting(message["waiting_for"])
+            elif message and on_message is not None:
                 on_message(message)
             else:
                 self._meter.refresh()
 
         task = Task(
-            name=name, params=params, log=self._order.log, labels=self._order.labels, gpu=gpu
+            name=name,
+            params=params,
+            log=self._order.log,
+            labels=self._order.labels,
+            gpu=gpu,
+            remote=remote,
+            writes_output=writes,
         )
         return await self._executor.run(task, heard)
 
@@ -292,6 +333,7 @@ class _Attempt:
             "cache": str(self._order.cache),
             "allow_hidden": self._order.allow_hidden,
             "segment_seconds": self._order.segment_seconds,
+            "on_processor": self._fallback.on_processor,
         }
 
     def _note(self, text: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiskFull, OutputError
+from ..points import Point, reached
 
 __all__ = ["DISK_FULL", "is_whole", "part_path", "publish", "remove", "sweep_parts"]
 
@@ -54,7 +55,9 @@ async def sweep_parts(output: Path, job: str, *, keep: Path | None = None) -> No
 def _replace(part: Path, output: Path) -> None:
     try:
         part.replace(output)
+        reached(Point.RENAMED)
         _sync_folder(output.parent)
+        reached(Point.PUBLISHED)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise DiskFull(

@@ -17,14 +17,18 @@ from ..job import Job, State
 from .choice import Entry, QueueState
 from .rows import Event, event_data, job_from_row, row_of_job, text_of_time, time_of_text
 from .schema import meaning, open_database, queries, scalar, transaction
+from .speeds import Observation
 
 __all__ = ["KEPT_EVENTS", "Records", "job_or_none", "not_found"]
 
 #: How many events stay readable; who missed more needs a new snapshot.
 KEPT_EVENTS = 10_000
 _TRIM_EVERY = 500
+_ENDLESS = 2**62
 #: How many measured peaks of GPU memory count.
 KEPT_PEAKS = 8
+#: How many finished exports of a kind, and of all others together, an estimate rests on.
+KEPT_SPEEDS = 24
 
 
 class Records:
@@ -112,13 +116,16 @@ class Records:
                         "Begin again with the first page.",
                         field="before",
                     )
-            rows = self._sql.list_jobs(
-                self._connection,
-                state=None if state is None else State(state).value,
-                project=project,
-                before=number,
-                limit=limit,
-            )
+            page = {"before": _ENDLESS if number is None else number, "limit": limit}
+            wanted = None if state is None else State(state).value
+            if project is not None:
+                rows = self._sql.list_jobs_of_project(
+                    self._connection, project=project, state=wanted, **page
+                )
+            elif wanted is not None:
+                rows = self._sql.list_jobs_of_state(self._connection, state=wanted, **page)
+            else:
+                rows = self._sql.list_jobs(self._connection, **page)
             return [job_from_row(row) for row in rows]
 
     def active(self, project: str | None = None) -> builtins.list[Job]:
@@ -173,6 +180,13 @@ class Records:
         with meaning(self.path):
             rows = self._sql.latest_peaks(self._connection, key=key, limit=KEPT_PEAKS)
             return [row["mib"] for row in rows]
+
+    def speeds(self, key: str) -> tuple[builtins.list[Observation], builtins.list[Observation]]:
+        """How long the latest exports of `key` took, and those of all others; latest first."""
+        with meaning(self.path):
+            alike = self._sql.latest_speeds(self._connection, key=key, limit=KEPT_SPEEDS)
+            others = self._sql.other_speeds(self._connection, key=key, limit=KEPT_SPEEDS)
+            return [_observation(row) for row in alike], [_observation(row) for row in others]
 
     # The queue and the event log
 
@@ -281,6 +295,16 @@ class Records:
         )
         if seq % _TRIM_EVERY == 0:
             self._sql.trim_events(self._connection, upto=seq - KEPT_EVENTS)
+
+
+def _observation(row: sqlite3.Row) -> Observation:
+    return Observation(
+        work=tuple(json.loads(row["work"])),
+        seconds=row["seconds"],
+        coded=row["coded"],
+        beside=row["beside"],
+        source=row["source"],
+    )
 
 
 def not_found(id: str) -> JobNotFound:

@@ -10,6 +10,8 @@ from pathlib import Path
 from ..errors import ExportError
 from ..job import Job, State
 from ..paths import resolve_output
+from ..points import Point, reached
+from ..provenance import place
 from ..settings import Settings
 from .database import Database
 from .publish import is_whole, publish, remove, sweep_parts
@@ -36,6 +38,7 @@ async def recover(
         try:
             if job.state is State.RUNNING:
                 await database.call(Store.requeue, job.id, job.attempt)
+                reached(Point.RECOVERED)
                 log.info("job=%s attempt=%d action=recover", job.id, job.attempt)
             await _settle(database, settings, root, job)
         except ExportError as error:
@@ -74,6 +77,7 @@ async def _publish(database: Database, job: Job, output: Path) -> None:
         log.warning("job=%s attempt=%d its part file is gone", job.id, job.attempt)
         await database.call(Store.requeue, job.id, job.attempt)
         return
+    await asyncio.to_thread(place, output, job)
     await database.call(Store.complete, job.id, job.attempt)
     log.info("job=%s attempt=%d action=recover-publish", job.id, job.attempt)
 

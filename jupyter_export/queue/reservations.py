@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import time
@@ -72,7 +73,9 @@ class Reservations:
         self._peaks = peaks
         self._gpus = Gpus() if gpus is None else gpus
         self._allotted = allocation() if allotted is None else allotted
-        self._leases = None if self.folder.path is None else Leases(self.folder.path)
+        self._person = _person(os.environ.get("JUPYTERHUB_USER", ""))
+        path = self.folder.path
+        self._leases = None if path is None else Leases(path, person=self._person)
         if self.folder.notice:
             log.info("leases=%s notice=%r", self.folder.path, self.folder.notice)
 
@@ -161,7 +164,8 @@ class Reservations:
 
     # In threads
 
-    def _standing(self) -> Standing:
+    def standing(self) -> Standing:
+        """All that is held and wanted of the machine; nothing where that cannot be seen. Blocks."""
         if self._leases is None:
             return _NOTHING
         try:
@@ -171,7 +175,7 @@ class Reservations:
             return _NOTHING
 
     def _room(self) -> Room:
-        return self._measured(self._standing(), self._gpus.view().devices)
+        return self._measured(self.standing(), self._gpus.view().devices)
 
     def _measured(self, standing: Standing, devices: Sequence[Device]) -> Room:
         settings = self._settings
@@ -205,7 +209,7 @@ class Reservations:
                 reason = room.refusal(need)
                 return None
             if not turn(
-                _me(need, priority, want),
+                self._me(need, priority, want),
                 standing.wanted,
                 standing.held,
                 time.time(),
@@ -229,7 +233,7 @@ class Reservations:
             def fits(needs: Iterable[Need]) -> bool:
                 return taken + sum(one.cores for one in needs) <= limit
 
-            me = _me(need, priority, want)
+            me = self._me(need, priority, want)
             if not fits([need]):
                 reason = f"a free core: {taken} of {limit} encode"
             elif not turn(
@@ -264,23 +268,28 @@ class Reservations:
         lease = None if device is None else Lease.unshared(device, need)
         return _Answer(lease=lease, reason=why())
 
+    def _me(self, need: Need, priority: int, want: Want | None) -> Held:
+        if want is not None:
+            want.look()
+        return Held(
+            id="" if want is None else want.id,
+            uid=os.getuid() if hasattr(os, "getuid") else 0,
+            person=self._person,
+            device="",
+            need=need,
+            since=time.time() if want is None else want.since,
+            priority=priority,
+        )
+
     def _core_limit(self) -> int:
         settings = self._settings
         alone = settings.max_concurrent_exports * settings.segment_width
         return settings.encoding_cores or max(self._allotted.cores, alone)
 
 
-def _me(need: Need, priority: int, want: Want | None) -> Held:
-    if want is not None:
-        want.look()
-    return Held(
-        id="" if want is None else want.id,
-        uid=os.getuid() if hasattr(os, "getuid") else 0,
-        device="",
-        need=need,
-        since=time.time() if want is None else want.since,
-        priority=priority,
-    )
+def _person(name: str) -> str:
+    """A mark of a hub's user: servers in containers often run as one user of the system."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8] if name else ""
 
 
 async def _owned(work: Awaitable[T]) -> T:

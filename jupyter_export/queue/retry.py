@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from ..errors import EncoderBusy, ExportError, WorkerLost
 from ..job import Job
 
-__all__ = ["MAX_DELAY_SECONDS", "Verdict", "after_failure", "backoff"]
+__all__ = ["MAX_DELAY_SECONDS", "Verdict", "after_failure", "backoff", "waits"]
 
 #: However often it failed, a job is tried again within this time.
 MAX_DELAY_SECONDS = 600.0
@@ -79,6 +79,16 @@ def after_failure(
         lost_workers=lost,
         retry_at=now + wait if again else None,
     )
+
+
+def waits(not_before: datetime | None, now: datetime) -> bool:
+    """Whether a retry's time is still to come.
+
+    A time further ahead than any wait was set by another clock than the one that `now` tells: the
+    computer's has been put back, and the retry is due.
+    """
+    longest = timedelta(seconds=MAX_DELAY_SECONDS)
+    return not_before is not None and now < not_before <= now + longest
 
 
 def backoff(nth: int, base_seconds: float, draw: Callable[[], float] = random.random) -> float:

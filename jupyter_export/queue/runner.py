@@ -8,26 +8,31 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from ..errors import DiskFull, ExportError, InternalError, OutOfMemory, WorkerLost
 from ..hardware.leases import Lease
 from ..hardware.needs import Need
 from ..job import Job, Progress, State
-from ..paths import resolve_output
+from ..paths import check_paths
+from ..points import Point, reached
+from ..provenance import part_of, place, prepare, provenance
 from ..settings import Settings
 from ..spec import parse
 from ..workers.executor import Executor
+from .crowd import Crowd
 from .database import Database
 from .hold import Hold
 from .logs import JobLogs
-from .order import EncoderChooser, Order, Outline, Produced
+from .order import EncoderChooser, Order, Outline, Produced, Took
 from .pipeline import produce
 from .publish import DISK_FULL, part_path, publish, remove, sweep_parts
 from .reservations import MustWait, Reservations
 from .retry import after_failure
+from .speeds import Observation
 from .store import Store
 
 __all__ = ["Means", "Run"]
@@ -36,6 +41,9 @@ log = logging.getLogger(__name__)
 
 #: Finished segments are recorded at most this often: each record is a commit.
 RECORD_SECONDS = 1.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +58,7 @@ class Means:
     reservations: Reservations
     logs: JobLogs
     on_progress: Callable[[Job, Progress], None]
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 class _Replaced(Exception):
@@ -114,50 +123,70 @@ class Run:
     async def _produce(self) -> tuple[Path, Produced]:
         means, job, settings = self._means, self.job, self._means.settings
         means.on_progress(job, Progress(phase="planning"))
-        output = await asyncio.to_thread(
-            resolve_output, means.root, job.output, allow_hidden=settings.allow_hidden
-        )
+        spec = parse(job.spec)
+        # Again: what was a file of its own when the job was queued may be a source now.
+        resolved = spec.model_copy(update={"output": job.output})
+        output = await asyncio.to_thread(check_paths, resolved, means.root, settings.allow_hidden)
         if job.attempt > 1:
             await sweep_parts(output, job.id)
+        many_lost = 0 < settings.max_lost_workers - 1 <= job.lost_workers
+        died = "was in use when workers died" if many_lost else ""
         order = Order(
-            spec=parse(job.spec),
+            spec=spec,
             root=means.root,
             part=part_path(output, job.id, job.attempt),
             cache=settings.cache_path,
             width=settings.segment_width,
             segment_seconds=settings.segment_seconds,
             allow_hidden=settings.allow_hidden,
-            avoid_hardware=(
-                "was in use when workers died"
-                if 0 < settings.max_lost_workers - 1 <= job.lost_workers
-                else ""
-            ),
+            avoid_hardware=died,
+            avoid_gpu=died,
             notes=job.notes,
             log=str(means.logs.path(job.id)),
             labels={"job": job.id, "attempt": job.attempt},
         )
-        produced = await produce(
-            order,
-            means.executor,
-            means.encoders,
-            lambda progress: means.on_progress(self.job, progress),
-            self._outlined,
-            self._hold,
-        )
+        leave = means.crowd.enter()
+        try:
+            produced = await produce(
+                order,
+                means.executor,
+                means.encoders,
+                lambda progress: means.on_progress(self.job, progress),
+                self._outlined,
+                self._hold,
+            )
+        finally:
+            beside = leave()
         await self._hold.close()  # before the file is published: others wait for it
         await self._tell_peak()
+        await self._learn(produced.took, beside)
         return output, produced
 
     async def _tell_peak(self) -> None:
         """Say in the job's log how much GPU memory it took, and learn from it."""
         need, peak = self._hold.need, self._hold.peak_mib
-        if need is None or not peak:
+        if need is None or not need.gpu or not peak:
             return
         text = f"GPU memory: at most {peak} MiB were used, {need.vram_mib} MiB were reserved.\n"
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._means.logs.append, self.job.id, text)
         if need.key:
             await self._means.database.call(Store.measured, need.key, peak)
+
+    async def _learn(self, took: Took | None, beside: float) -> None:
+        """Remember how long it took: later estimates are better."""
+        if took is not None:
+            one = Observation(
+                work=took.work,
+                seconds=took.seconds,
+                coded=took.coded,
+                beside=beside,
+                source=took.source,
+            )
+            try:
+                await self._means.database.call(Store.took, took.key, one)
+            except ExportError as error:
+                log.warning("job=%s its time is not remembered: %s", self.job.id, error)
 
     async def _outlined(self, outline: Outline) -> None:
         """Record the plan at once, and finished segments now and then."""
@@ -167,7 +196,7 @@ class Run:
         if not planned and now - self._recorded_at < RECORD_SECONDS:
             return
         self._recorded_at = now
-        job = await self._means.database.call(
+        job = await self._record(
             Store.record,
             self.job.id,
             self.job.attempt,
@@ -176,14 +205,21 @@ class Run:
             segments=outline.segments,
             total_frames=outline.total_frames,
             notes=outline.notes,
-            need=None if self._hold.need is None else self._hold.need.to_json(),
+            need=self._hold.to_json(),
         )
         if job is None:
             raise _Replaced
         self.job = job
+        if planned:
+            reached(Point.PLANNED)
 
     async def _publish(self, output: Path, produced: Produced) -> None:
-        job = await self._means.database.call(
+        settings = self._means.settings
+        if settings.provenance:
+            content = provenance(self.job, produced, settings.segment_seconds)
+            await asyncio.to_thread(prepare, output, self.job, content)
+        told = part_of(output, self.job)
+        job = await self._record(
             Store.begin_publishing,
             self.job.id,
             self.job.attempt,
@@ -191,19 +227,25 @@ class Run:
             result=produced.result,
             segments=produced.outline.segments,
             notes=produced.outline.notes,
+            need=self._hold.to_json(),
         )
         if job is None:
             await remove(produced.part)
+            await remove(told)
             await self._requeue()
             return
         self.job = job
+        reached(Point.INTENDED)
         try:
             await publish(produced.part, output)
         except ExportError as error:
             await remove(produced.part)
+            await remove(told)
             await self._stopped(error)
             return
-        await self._means.database.call(Store.complete, job.id, job.attempt)
+        await asyncio.to_thread(place, output, job)
+        await self._record(Store.complete, job.id, job.attempt)
+        reached(Point.COMPLETED)
 
     async def _stopped(self, error: Exception) -> None:
         """The attempt has come to nothing."""
@@ -229,7 +271,7 @@ class Run:
             base_seconds=settings.retry_base_seconds,
         )
         if verdict.retry_at is None:
-            await self._means.database.call(
+            await self._record(
                 Store.fail,
                 job.id,
                 job.attempt,
@@ -238,7 +280,7 @@ class Run:
                 lost_workers=verdict.lost_workers,
             )
         else:
-            await self._means.database.call(
+            await self._record(
                 Store.retry_later,
                 job.id,
                 job.attempt,
@@ -255,7 +297,15 @@ class Run:
         With `need` it waits until that is free of a GPU.
         """
         known = None if need is None else need.to_json()
-        await self._means.database.call(Store.requeue, self.job.id, self.job.attempt, need=known)
+        await self._record(Store.requeue, self.job.id, self.job.attempt, need=known)
+        reached(Point.REQUEUED)
+
+    async def _record(
+        self, move: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Make a move in the store; one that is locked is waited for, but not by who is to stop."""
+        database = self._means.database
+        return await database.insist(lambda: self._interrupted, move, *args, **kwargs)
 
     async def _told(self, error: Exception) -> ExportError:
         """The error as the user sees it; of what nobody expected, the log has the traceback."""

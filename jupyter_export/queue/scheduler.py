@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ..errors import ExportError
 from ..hardware.leases import Lease, Want
 from ..job import State
+from ..points import Point, reached
 from .choice import Decision, Entry
 from .line import Line
 from .lock import SchedulerLock
@@ -19,13 +19,11 @@ from .recovery import recover
 from .rows import Event
 from .runner import Means, Run
 from .store import Store
+from .tidy import Sweep, forget_old
 
-__all__ = ["Scheduler", "Sweep"]
+__all__ = ["Scheduler"]
 
 log = logging.getLogger(__name__)
-
-Sweep = Callable[[Path, int, set[str]], None]
-"""Brings a cache folder down to so many bytes, but for the ids to keep. Called in a thread."""
 
 #: How often a server that follows tries to take over, and one that met an error tries again.
 RETRY_SECONDS = 2.0
@@ -33,6 +31,9 @@ RETRY_SECONDS = 2.0
 LAST_SECONDS = 2.0
 #: How often GPUs are looked at while jobs wait for them: strangers tell nobody when they leave.
 GPU_SECONDS = 0.25
+#: A look at a long line takes time, and each submission asks for one: between two of them pass so
+#: many times as many seconds as the last one took, but not more than these.
+REST, REST_SECONDS = 3.0, 0.25
 
 
 class Scheduler:
@@ -41,6 +42,8 @@ class Scheduler:
     def __init__(self, means: Means, line: Line, lock: SchedulerLock, sweep: Sweep) -> None:
         self.leading = False
         """Whether this server starts the jobs of its store."""
+        self.trouble = ""
+        """Why it could not work when it last tried to; empty: it could."""
         self._means = means
         self._line = line
         self._lock = lock
@@ -122,15 +125,23 @@ class Scheduler:
     async def _serve(self, first: asyncio.Event) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
+            begun = time.perf_counter()
             wait: float | None = RETRY_SECONDS
             try:
                 if await self._lead():
                     wait = await self._start_due()
+                self.trouble = ""
             except (ExportError, OSError) as error:
+                self.trouble = str(error)
                 log.error("the scheduler tries again in %g s: %s", RETRY_SECONDS, error)
-            except Exception:
+            except Exception as error:
+                self.trouble = f"{type(error).__name__}."
                 log.exception("the scheduler tries again in %g s", RETRY_SECONDS)
             first.set()
+            with contextlib.suppress(TimeoutError):
+                rest = min(REST * (time.perf_counter() - begun), REST_SECONDS)
+                async with asyncio.timeout(rest):
+                    await self._stopping.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await (self._wake if self.leading else self._stopping).wait()
@@ -206,6 +217,7 @@ class Scheduler:
             if lease is not None:
                 lease.release()
             return False
+        reached(Point.CLAIMED)
         run = Run(job, self._means, lease)
         if job.id in self._wanted_stops:
             run.interrupt()
@@ -230,10 +242,10 @@ class Scheduler:
             self._kept[id] = run.keep
             self._wake.set()
         if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.create_task(self._sweep_cache())
+            self._sweeping = asyncio.create_task(self._tidy())
 
-    async def _sweep_cache(self) -> None:
-        """Bring the cache down to its size; live jobs keep their segments."""
+    async def _tidy(self) -> None:
+        """Bring cache and history down to their limits; live jobs keep their segments."""
         settings = self._means.settings
         try:
             entries = await self._means.database.call(Store.entries)
@@ -243,8 +255,10 @@ class Scheduler:
             keep = set[str]().union(
                 *self._kept.values(), *(run.keep for run in self._runs.values())
             )
-            await asyncio.to_thread(self._sweep, settings.cache_path, settings.cache_bytes, keep)
+            limits = settings.cache_bytes, settings.cache_days
+            await asyncio.to_thread(self._sweep, settings.cache_path, *limits, keep)
+            await forget_old(self._means.database, settings)
         except ExportError as error:
-            log.warning("the segment cache is not swept now: %s", error)
+            log.warning("nothing is tidied now: %s", error)
         except Exception:
-            log.exception("the segment cache cannot be swept")
+            log.exception("what is old cannot be tidied")

@@ -13,7 +13,8 @@ from typing import Any
 
 import aiosql
 
-from ..errors import DiskFull, ExportError, OutputError, QueueBusy, QueueError
+from ..errors import DiskFull, ExportError, OutputError, QueueBusy, QueueError, StoreDamaged
+from .damage import is_suspect, suspect, trust
 from .disk import is_network
 
 __all__ = ["MIGRATIONS", "meaning", "open_database", "queries", "scalar", "transaction"]
@@ -33,9 +34,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "create_event",
     ),
     ("add_need", "create_vram_peak", "create_vram_peak_index"),
+    (
+        "create_state_index",
+        "drop_live_index",
+        "create_project_state_index",
+        "drop_project_index",
+    ),
+    ("create_speed", "create_speed_index"),
 )
 
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 5.0
 #: Checking a larger file would delay the server's start.
 CHECKED_BYTES = 64 * 2**20
 
@@ -50,7 +58,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     """A connection to the database at `path`, which is made or migrated as needed.
 
     Raises:
-        QueueError: it is damaged, or was written by a newer version.
+        StoreDamaged: it is damaged.
+        QueueError: it was written by a newer version.
         QueueBusy: another process has kept it locked for too long.
         OutputError: its folder or file cannot be written (`DiskFull` when there is no space).
     """
@@ -110,6 +119,7 @@ def _explain(error: sqlite3.Error, path: Path) -> ExportError:
             f"Another process keeps the job database {path} locked.", "Try again in a moment."
         )
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        suspect(path)
         return _damaged(path, str(error))
     if primary == sqlite3.SQLITE_FULL:
         return DiskFull(
@@ -125,10 +135,11 @@ def _explain(error: sqlite3.Error, path: Path) -> ExportError:
     )
 
 
-def _damaged(path: Path, why: str) -> QueueError:
-    return QueueError(
+def _damaged(path: Path, why: str) -> StoreDamaged:
+    return StoreDamaged(
         f"The job database {path} is damaged: {why}.",
-        "Move it away to start with an empty queue, or restore it from a backup.",
+        "Restart the server: it keeps the file aside and begins with an empty queue. Or restore "
+        "it from a backup first.",
     )
 
 
@@ -176,8 +187,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    if path.stat().st_size > CHECKED_BYTES:
+    doubtful = is_suspect(path)
+    if path.stat().st_size > CHECKED_BYTES and not doubtful:
         return
     (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
     if verdict != "ok":
         raise _damaged(path, verdict)
+    if doubtful:
+        trust(path)

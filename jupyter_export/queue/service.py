@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -11,16 +12,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse
+from ..errors import DuplicateJob, ExportError, OutputError, OutputInUse, StoreDamaged
 from ..hardware.needs import Need
 from ..job import Job
+from ..points import Point, reached
 from ..settings import Settings
 from ..spec import ExportSpec
 from ..workers.executor import Executor, Lane, Task
 from .admission import admit
 from .choice import Place
-from .commands import Commands
+from .condition import Condition
+from .damage import set_aside
 from .database import Database
+from .estimates import Estimates
 from .finished import finished_file
 from .line import Line
 from .lock import SchedulerLock
@@ -28,20 +32,25 @@ from .logs import JobLogs
 from .order import EncoderChooser
 from .pictures import Pictures
 from .previews import Previews
+from .refusals import too_large_for_disk, too_large_for_gpus
 from .reservations import Reservations
 from .runner import Means
-from .scheduler import Scheduler, Sweep
+from .scheduler import Scheduler
 from .snapshot import take
+from .speeds import Observation
 from .store import Store, check_same_request
+from .tidy import Sweep, sweep_segments
 from .view import View
 
-__all__ = ["Exports", "store_folder"]
+__all__ = ["Exports", "log_folder", "store_folder"]
+
+log = logging.getLogger(__name__)
 
 #: A submit does not wait longer than this for the first trial of the encoders.
 CHOICE_SECONDS = 0.1
 
 
-class Exports(Commands):
+class Exports(Condition):
     """All exports below `root`. Lives in one event loop, between `start` and `stop`.
 
     The executor is closed by whoever made it; `stop` closes it only if attempts do not end.
@@ -61,7 +70,7 @@ class Exports(Commands):
         self.root = Path(os.path.realpath(root))
         self.folder = store_folder(settings.data_path, self.root)
         """Where the store, the scheduler's lock and the logs are."""
-        self._logs = JobLogs(self.folder / "logs")
+        self._logs = JobLogs(log_folder(settings.data_path, self.root))
         self._database = Database(self.folder / "jobs.sqlite", self._logs.write)
         self.reservations = reservations or Reservations(settings, peaks=self._peaks)
         self._line = Line(self._database, settings, self.reservations)
@@ -69,6 +78,9 @@ class Exports(Commands):
         self._encoders = encoders
         self._pictures = Pictures(self.root, settings, executor)
         self.previews = Previews(self.root, settings, executor)
+        self.estimates = Estimates(
+            self.root, settings, executor, encoders, self.reservations, self._speeds
+        )
         self._view = View(self._line)
         self.listeners = self._view.listeners
         """Who hears of events and progress; add and remove at will."""
@@ -82,23 +94,31 @@ class Exports(Commands):
             logs=self._logs,
             on_progress=self._view.progressed,
         )
-        lock = SchedulerLock(self.folder / "scheduler.lock")
-        self._scheduler = Scheduler(means, self._line, lock, sweep or _sweep_segments)
+        self._lock = SchedulerLock(self.folder / "scheduler.lock")
+        self._scheduler = Scheduler(means, self._line, self._lock, sweep or sweep_segments)
 
     async def start(self) -> None:
         """Open the store, recover what a dead server left, and start what waits.
 
+        A damaged store is kept aside, unless another server works with it.
+
         Raises:
-            QueueError, OutputError: the store cannot be used.
+            QueueError, OutputError: the store cannot be used (`QueueBusy`: not now).
         """
         try:
-            await asyncio.to_thread(self._logs.prepare)
+            await asyncio.to_thread(self._make_folders)
         except OSError as error:
             raise OutputError(
                 f"The folder {self.folder} cannot be made: {error.strerror}.",
                 "Set JUPYTER_EXPORT_DATA_DIR to a folder that can be written.",
             ) from None
-        await self._database.open()
+        try:
+            await self._database.open()
+        except StoreDamaged as error:
+            if not await asyncio.to_thread(set_aside, self._database.path, self._lock):
+                raise
+            log.error("action=set-aside reason=%r", error.detail)
+            await self._database.open()
         self._database.listeners.append(self._view.happened)
         await self._scheduler.start()
 
@@ -106,6 +126,15 @@ class Exports(Commands):
         """Put what runs back into the queue; after the next start it goes on where it was."""
         await self._scheduler.stop()
         await self._database.close()
+
+    def _make_folders(self) -> None:
+        """For this user alone: homes can often be entered by everybody.
+
+        Each by itself, as `mkdir` gives its mode to the last part of a path only.
+        """
+        for folder in (self.settings.data_path, self.folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._logs.prepare()
 
     # What users ask for
 
@@ -123,6 +152,7 @@ class Exports(Commands):
             SpecError: the spec cannot be exported; `field` says why not.
             OutputError: the output's folder is missing or cannot be written.
             EncoderUnavailable: the encoder asked for by name cannot be used.
+            OutOfMemory, DiskFull: it can never fit here; the advice says what would.
             OutputInUse, DuplicateJob: ``extra`` has the other job's id and progress.
             QueueBusy: too many jobs wait.
         """
@@ -135,6 +165,7 @@ class Exports(Commands):
         output, inspected = await admit(
             spec, self.root, self.settings, self._executor, self._encoders
         )
+        await self._refuse(spec, inspected, output)
         need = await self._need(spec, inspected)
         job = Job(
             id=secrets.token_hex(8),
@@ -156,18 +187,8 @@ class Exports(Commands):
         except (OutputInUse, DuplicateJob) as error:
             await self._add_progress(error)
             raise
+        reached(Point.SUBMITTED)
         return await self._view.one(job), created
-
-    async def health(self) -> dict[str, Any]:
-        """``{leading, epoch, seq, journal_mode, queue, leases}``; leading: it starts jobs."""
-        return {
-            "leading": self._scheduler.leading,
-            "epoch": self._database.epoch,
-            "seq": self._database.last_seq,
-            "journal_mode": self._database.journal_mode,
-            "queue": await self.queue_state(),
-            "leases": self.reservations.to_json(),
-        }
 
     def limits_changed(self) -> None:
         """Settings have changed: look again at what may start."""
@@ -175,16 +196,6 @@ class Exports(Commands):
         self._scheduler.wake()
 
     # What the feed is made of
-
-    @property
-    def epoch(self) -> str:
-        """Names the store: event numbers of another one mean nothing."""
-        return self._database.epoch
-
-    @property
-    def seq(self) -> int:
-        """The number of the latest event that was announced."""
-        return self._database.last_seq
 
     async def snapshot(
         self, finished: int, encode: Callable[[dict[str, Any]], str]
@@ -271,7 +282,24 @@ class Exports(Commands):
                 choice = await self._encoders.choose(spec.encoding, frozenset())
         except (TimeoutError, ExportError):
             return None
-        return await self.reservations.need(choice.name, inspected.get("vram"))
+        # What is copied needs no encoder, and its joins are encoded in software.
+        encoder = "" if inspected.get("may_copy") else choice.name
+        return await self.reservations.need(encoder, inspected.get("vram"))
+
+    async def _refuse(self, spec: ExportSpec, inspected: dict[str, Any], output: Path) -> None:
+        """Raise what an export would fail with, or wait for in vain, whenever it started."""
+        refusal = None
+        if (vram := inspected.get("vram")) is not None:
+            refusal = too_large_for_gpus(spec, vram, await self.reservations.room())
+        if refusal is None:
+            folders = output.parent, self.settings.cache_path
+            size = inspected.get("bytes", 0.0)
+            refusal = await asyncio.to_thread(too_large_for_disk, size, folders)
+        if refusal is not None:
+            raise refusal
+
+    async def _speeds(self, key: str) -> tuple[Sequence[Observation], Sequence[Observation]]:
+        return await self._database.call(Store.speeds, key)
 
     async def _peaks(self, key: str) -> Sequence[int]:
         return await self._database.call(Store.peaks, key)
@@ -289,8 +317,6 @@ def store_folder(data: Path, root: Path, server: str | None = None) -> Path:
     return data / "stores" / f"{readable}-{digest.hexdigest()[:12]}"
 
 
-def _sweep_segments(folder: Path, limit_bytes: int, keep: set[str]) -> None:
-    # Here because it brings in the media libraries, which a server's start does not wait for.
-    from ..media.cache import SegmentCache
-
-    SegmentCache(folder).sweep(limit_bytes, keep)
+def log_folder(data: Path, root: Path) -> Path:
+    """Where the logs of the jobs of one root directory are."""
+    return store_folder(data, Path(os.path.realpath(root))) / "logs"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..job import Job, State
 from .choice import Place
+from .damage import notice
 from .line import Chooser
 from .store import Store
 
@@ -39,16 +40,22 @@ def take(store: Store, choose: Chooser, limit: int, finished: int) -> Snapshot:
         seq=seq,
         jobs=jobs,
         places=choose(entries, datetime.now(UTC), queue=queue).places,
-        queue=_counted([entry.state for entry in entries], queue.value, limit),
+        queue=_counted(store, [entry.state for entry in entries], queue.value, limit),
     )
 
 
 def count(store: Store, limit: int) -> dict[str, Any]:
-    """``{state, running, queued, limit}``; state is running, paused or draining."""
+    """``{state, running, queued, limit, notice}``; state is running, paused or draining."""
     states = [entry.state for entry in store.entries()]
-    return _counted(states, store.queue_state().value, limit)
+    return _counted(store, states, store.queue_state().value, limit)
 
 
-def _counted(states: list[State], state: str, limit: int) -> dict[str, Any]:
+def _counted(store: Store, states: list[State], state: str, limit: int) -> dict[str, Any]:
     queued = states.count(State.QUEUED)
-    return {"state": state, "running": len(states) - queued, "queued": queued, "limit": limit}
+    return {
+        "state": state,
+        "running": len(states) - queued,
+        "queued": queued,
+        "limit": limit,
+        "notice": notice(store.path),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from ..errors import DuplicateJob, IllegalMove, OutputInUse, QueueBusy, SpecError
@@ -11,7 +12,7 @@ from ..job import FINISHED, Job, State, check_move
 from .attempts import Attempts, cancelled
 from .choice import QueueState
 from .records import job_or_none, not_found
-from .rows import row_of_job
+from .rows import row_of_job, text_of_time
 from .schema import scalar
 
 __all__ = ["Store", "check_same_request"]
@@ -52,6 +53,15 @@ class Store(Attempts):
             self._sql.insert_job(self._connection, **row_of_job(job))
             self._log("submitted", job)
         return job, True
+
+    def try_writing(self) -> None:
+        """Take the right to write, and give it back.
+
+        Raises:
+            QueueError, OutputError: it cannot be had.
+        """
+        with self._writing():
+            pass
 
     def cancel(self, id: str) -> Job:
         """A queued job is cancelled; a running one is asked to stop.
@@ -154,6 +164,23 @@ class Store(Attempts):
             self._sql.delete_job(self._connection, id=id)
             self._log("deleted", job)
         return job
+
+    def forget(self, *, keep: int, before: datetime | None, limit: int) -> int:
+        """Delete at most `limit` finished jobs, the oldest first; how many that were.
+
+        All but the `keep` that finished last, and those that finished before `before`.
+        """
+        oldest = "" if before is None else text_of_time(before)
+        with self._writing():
+            rows = list(
+                self._sql.outdated_jobs(self._connection, keep=keep, before=oldest, limit=limit)
+            )
+            for row in rows:
+                job = job_or_none(self._sql.get_job(self._connection, id=row["id"]))
+                assert job is not None
+                self._sql.delete_job(self._connection, id=job.id)
+                self._log("deleted", job)
+        return len(rows)
 
     def set_queue(self, state: QueueState) -> bool:
         """Let the queue run, pause it, or drain it; whether that was a change."""

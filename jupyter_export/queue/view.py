@@ -67,6 +67,7 @@ class View:
                 "type": "progress",
                 "job": job.id,
                 "progress": progress.to_json(),
+                "waiting_for": progress.waiting_for,
                 "segments": job.segments.to_json(),
             }
         )

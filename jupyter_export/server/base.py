@@ -19,26 +19,35 @@ if TYPE_CHECKING:
     from ..app import ExportApp
     from ..queue.service import Exports
 
-__all__ = ["ADMIN_ACTION", "AUTH_RESOURCE", "MAX_BODY_BYTES", "ExportHandler"]
+__all__ = ["ADMIN_ACTION", "AUTH_RESOURCE", "EXECUTE_ACTION", "ExportHandler"]
 
 log = logging.getLogger(__name__)
 
 #: What an authoriser of Jupyter is asked about.
 AUTH_RESOURCE = "jupyter_export"
 
-#: Of what changes the server for everybody who uses it; other changes are Jupyter's "write".
+#: Of what starts and stops work, as of running a cell; other changes are Jupyter's "write".
+EXECUTE_ACTION = "execute"
+
+#: Of what changes the server for everybody who uses it.
 ADMIN_ACTION = "admin"
 
-#: A spec with ten thousand keyframes is about half of this.
-MAX_BODY_BYTES = 2**20
+#: What a form of any web page can send without asking the server first.
+_OF_FORMS = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+@web.stream_request_body
 class ExportHandler(APIHandler):
-    """A REST handler: only for users who are logged in; all its errors are problem details."""
+    """A REST handler: only for users who are logged in; all its errors are problem details.
+
+    Bodies are read only once it is known who sends them, and no further than is allowed.
+    """
 
     auth_resource = AUTH_RESOURCE
+    _too_large = False
+    _admitted = False
 
     @property
     def app(self) -> ExportApp:
@@ -53,17 +62,30 @@ class ExportHandler(APIHandler):
         """
         return await self.app.ready()
 
+    def set_default_headers(self) -> None:
+        """Jupyter's, and what keeps pages of other sites from showing or guessing at answers."""
+        super().set_default_headers()
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+
     async def prepare(self) -> None:  # type: ignore[override]
-        """Refuse strangers, whatever the method, and bodies that are too large."""
+        """Refuse strangers and other sites, whatever the method."""
         await super().prepare()
         # Preflight requests of browsers carry no credentials, and their answer has no content.
-        if self.current_user is None and self.request.method != "OPTIONS":
-            raise web.HTTPError(HTTPStatus.FORBIDDEN)
-        if len(self.request.body) > MAX_BODY_BYTES:
-            raise web.HTTPError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "The body of a request may have 1 MiB; use fewer keyframes.",
-            )
+        if self.request.method != "OPTIONS":
+            if self.current_user is None:
+                raise web.HTTPError(HTTPStatus.FORBIDDEN)
+            self._refuse_other_sites()
+        self._admitted = True
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep the body as it comes, as far as it may go.
+
+        The rest is read all the same: who is cut off while sending never sees the answer.
+        """
+        size = len(self.request.body) + len(chunk)
+        self._too_large = self._too_large or size > self.app.max_request_bytes
+        self.request.body = b"" if self._too_large else self.request.body + chunk
 
     def reply(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         """Answer with JSON."""
@@ -86,8 +108,18 @@ class ExportHandler(APIHandler):
 
         Raises:
             SpecError: a field is wrong, missing or unknown.
-            tornado.web.HTTPError: the body is no JSON (400).
+            tornado.web.HTTPError: the body is no JSON (400), too large (413), or a form's (415).
         """
+        if self._too_large:
+            raise web.HTTPError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "The body of a request may have %d bytes.",
+                self.app.max_request_bytes,
+            )
+        if self.request.headers.get("Content-Type", "").lower().startswith(_OF_FORMS):
+            raise web.HTTPError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of a type that forms send."
+            )
         try:
             value = json.loads(self.request.body or b"{}")
             # A lone surrogate is legal in JSON, but it is no text that could be stored.
@@ -120,6 +152,11 @@ class ExportHandler(APIHandler):
                 "This request met a bug in the server.", "The server's log has the details."
             ).to_problem()
         self.set_status(problem["status"])
+        if not self._admitted:
+            # Tornado ends a connection of which it has not read the body; clients must know.
+            self.set_header("Connection", "close")
+        if "retry_after" in problem:
+            self.set_header("Retry-After", str(problem["retry_after"]))
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
         self.finish(json.dumps(problem), set_content_type="application/problem+json")
@@ -151,8 +188,23 @@ class ExportHandler(APIHandler):
         else:
             super().log_exception(typ, value, tb)
 
+    def _refuse_other_sites(self) -> None:
+        """Images, links and forms of other sites come with the cookie, but without an Origin.
+
+        Browsers tell by Sec-Fetch-Site where a request comes from; those that do not, by Referer.
+        """
+        headers = self.request.headers
+        site = headers.get("Sec-Fetch-Site")
+        if "Origin" in headers or site in {"same-origin", "none"}:
+            return  # Jupyter has looked at the origin
+        if (site is not None or "Referer" in headers) and not self.check_referer():
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, "A page of another site cannot ask for this.")
+
     def _http_problem(self, status: int, error: web.HTTPError | None) -> dict[str, Any]:
         title = responses.get(status, "Unknown")
+        advice = _ADVICE.get(status, "")
+        if status == HTTPStatus.FORBIDDEN and self.current_user is not None:
+            advice = "Ask whoever runs this server for the right to do this."
         detail = title + "."
         if error is not None and error.log_message:
             detail = error.log_message % error.args if error.args else error.log_message
@@ -161,7 +213,7 @@ class ExportHandler(APIHandler):
             "title": title,
             "status": status,
             "detail": detail,
-            "advice": _ADVICE.get(status, ""),
+            "advice": advice,
             "field": None,
         }
 
@@ -171,7 +223,8 @@ _ADVICE: dict[int, str] = {
     403: "Log in, or send the server's token in the Authorization header.",
     404: "See openapi.json for what there is.",
     405: "See the Allow header for the methods that this address answers.",
-    413: "Send less.",
+    413: "Use fewer keyframes, or raise the setting max_request_bytes.",
+    415: "Send JSON, and say so: Content-Type: application/json.",
     416: "Ask for bytes that the file has.",
 }
 

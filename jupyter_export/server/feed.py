@@ -15,7 +15,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server.utils import ensure_async
 from tornado import web
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler
 
 from ..errors import ExportError
@@ -70,6 +70,8 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             if self.request.headers.get("Upgrade", "").lower() != "websocket":
                 raise web.HTTPError(HTTPStatus.FORBIDDEN)
             self._forbidden = True
+        if not self._speaks_ours():
+            raise web.HTTPError(HTTPStatus.BAD_REQUEST)
         await super().get(*args, **kwargs)
 
     @allow_unauthenticated
@@ -92,20 +94,28 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         if self._forbidden:
             self.close(Close.FORBIDDEN, "You may not see the exports of this server.")
             return
+        app = cast("ExportApp", self.settings["jupyter_export"])
         try:
-            hub = await cast("ExportApp", self.settings["jupyter_export"]).feed()
+            hub = await app.feed()
         except ExportError as error:
             self.close(Close.REFUSED, _reason(error.detail))
             return
         if hub.closed:
             self.close(Close.STOPPING, "The server stops.")
-        elif self.ws_connection is not None and self.ws_connection.stream is not None:
+        elif hub.clients >= app.max_feed_clients:
+            self.close(Close.REFUSED, "More clients than max_feed_clients follow the exports.")
+        elif (stream := self._stream()) is not None:
             self.set_nodelay(True)
-            _keep_little_in_the_kernel(self.ws_connection.stream.socket)
+            _keep_little_in_the_kernel(stream.socket)
             self.heard_at = time.monotonic()
             self.outbox = Outbox(hub.journal)
             self._hub = hub
             hub.join(self)
+
+    def _stream(self) -> IOStream | None:
+        """The connection; a client that has left meanwhile has none, or none that is open."""
+        stream = None if self.ws_connection is None else self.ws_connection.stream
+        return None if stream is None or stream.closed() else stream
 
     def on_message(self, text: str | bytes) -> None:
         """Hear what the client says."""
@@ -134,6 +144,11 @@ class FeedHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
                 self.close(Close.BAD_MESSAGE, "Say hello, ping or pong, as JSON.")
                 return
         hub.wake()
+
+    def _speaks_ours(self) -> bool:
+        """Whether the client has asked for our subprotocol: others would not understand us."""
+        asked = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        return SUBPROTOCOL in (name.strip() for name in asked.split(","))
 
     @property
     def ready(self) -> bool:

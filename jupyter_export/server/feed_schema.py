@@ -9,7 +9,8 @@ from pydantic.json_schema import models_json_schema
 
 from ..queue.choice import QueueState
 from ..spec import ExportSpec
-from .schemas import Job, Progress, Queue, Segments, Time
+from .schemas import Job, Progress, Queue, Segments
+from .schemas.base import Time
 
 __all__ = ["feed_schema"]
 
@@ -108,6 +109,7 @@ class ProgressMessage(_Message):
     job: str = Field(description="its id")
     progress: Progress
     segments: Segments
+    waiting_for: str | None = Field(description="what keeps it from going on now")
 
 
 class Positions(_Message):

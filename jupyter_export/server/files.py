@@ -16,6 +16,8 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 from tornado.iostream import StreamClosedError
 
+from ..errors import PathError
+from ..paths import plain_file
 from .base import ExportHandler
 from .operations import operation
 
@@ -75,7 +77,7 @@ class FileHandler(ExportHandler):
         exports = await self.exports()
         path = await exports.finished_file(id)
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(await asyncio.to_thread(path.open, "rb"))
+            file = stack.enter_context(await asyncio.to_thread(opened, path))
             info = os.fstat(file.fileno())
             self._describe(path, info)
             if self.check_etag_header():
@@ -97,8 +99,7 @@ class FileHandler(ExportHandler):
 
     def _describe(self, path: Path, info: os.stat_result) -> None:
         self.set_header("Content-Type", TYPES[path.suffix.lower()])
-        self.set_header("Content-Disposition", f"inline; filename*=UTF-8''{quote(path.name)}")
-        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(path.name)}")
         self.set_header("Accept-Ranges", "bytes")
         self.set_header("Cache-Control", "private, no-cache")
         self.set_header("Etag", f'"{info.st_size:x}-{info.st_mtime_ns:x}"')
@@ -134,6 +135,20 @@ class FileHandler(ExportHandler):
                 # Cut short meanwhile; a missing end must not look like a whole file.
                 raise web.HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, "The file was cut short.")
         self.finish(set_content_type=str(self._headers["Content-Type"]))
+
+
+def opened(path: Path) -> BinaryIO:
+    """The finished file, whose absolute real path was checked.
+
+    Raises:
+        PathError: it has gone meanwhile, or a link has taken its place.
+    """
+    try:
+        return os.fdopen(plain_file(path), "rb")
+    except OSError as error:
+        raise PathError(
+            f"{path.name!r} cannot be read: {error.strerror}.", "Export it again.", field="output"
+        ) from None
 
 
 def _pieces(first: int, end: int) -> Iterator[tuple[int, int]]:

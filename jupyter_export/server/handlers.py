@@ -12,7 +12,7 @@ from tornado import web
 from ..hardware.doctor import to_json as hardware_json
 from ..spec import json_schema
 from . import schemas
-from .base import ADMIN_ACTION, ExportHandler
+from .base import ADMIN_ACTION, EXECUTE_ACTION, ExportHandler
 from .operations import operation
 
 __all__ = [
@@ -45,14 +45,16 @@ class ProjectsHandler(ExportHandler):
 class ProbeHandler(ExportHandler):
     """What a video is like, before anything is made of it."""
 
-    @operation(schemas.Probe, query=schemas.ProbeQuery, errors=(422,))
+    @operation(schemas.Probe, query=schemas.ProbeQuery, errors=(422, 429))
     @web.authenticated
     @authorized
     async def get(self) -> None:
         """Tell the size and the length of a video."""
         query = self.query(schemas.ProbeQuery)
         exports = await self.exports()
-        self.reply(await exports.probe(query.path))
+        with self.app.gate.preview():
+            facts = await exports.probe(query.path)
+        self.reply(facts)
 
 
 class HardwareHandler(ExportHandler):
@@ -86,7 +88,7 @@ class QueueActionHandler(ExportHandler):
 
     @operation(schemas.Queue)
     @web.authenticated
-    @authorized
+    @authorized(action=EXECUTE_ACTION)  # type: ignore[untyped-decorator]
     async def post(self, action: str) -> None:
         """Pause the queue, let it go on, or drain it: finish what runs and start nothing."""
         exports = await self.exports()
@@ -171,4 +173,5 @@ class UnknownHandler(ExportHandler):
         """Say so, to those who are logged in."""
         await super().prepare()
         if self.request.method != "OPTIONS":
+            self._admitted = False
             raise web.HTTPError(HTTPStatus.NOT_FOUND, "There is nothing at this address.")

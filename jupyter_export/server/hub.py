@@ -111,6 +111,11 @@ class Hub:
         for work in (self._write(), self._beat(), self._follow_line(exports)):
             self._spawn(work)
 
+    @property
+    def clients(self) -> int:
+        """How many follow."""
+        return len(self._clients)
+
     def join(self, client: FeedClient) -> None:
         """A client has come."""
         self._clients.add(client)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from http import HTTPStatus
+from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from ..errors import SpecError
+from ..queue.previews import Preview
 from ..spec import parse
 from . import schemas
-from .base import ExportHandler
+from .base import EXECUTE_ACTION, ExportHandler
 from .operations import operation
 
 __all__ = [
     "ActionHandler",
     "ActiveHandler",
+    "EstimateHandler",
     "JobHandler",
     "JobsHandler",
     "LogHandler",
@@ -49,14 +54,15 @@ class JobsHandler(ExportHandler):
         schemas.Job,
         statuses=(201, 200),
         body=schemas.SubmitBody,
-        errors=(409, 422),
+        errors=(409, 422, 429),
         idempotent=True,
     )
     @web.authenticated
-    @authorized
+    @authorized(action=EXECUTE_ACTION)  # type: ignore[untyped-decorator]
     async def post(self) -> None:
         """Queue an export; 200 with the first job when the Idempotency-Key is known."""
         body = self.body(schemas.SubmitBody)
+        self.app.gate.submit()
         spec = parse(body.spec)
         exports = await self.exports()
         job, created = await exports.submit(
@@ -142,7 +148,7 @@ class ActionHandler(ExportHandler):
 
     @operation(schemas.Job, errors=(404, 409))
     @web.authenticated
-    @authorized
+    @authorized(action=EXECUTE_ACTION)  # type: ignore[untyped-decorator]
     async def post(self, id: str, action: str) -> None:
         """Cancel, retry, pause or resume a job."""
         exports = await self.exports()
@@ -191,18 +197,62 @@ class PosterHandler(ExportHandler):
         self.picture(await exports.poster(id))
 
 
-class PreviewHandler(ExportHandler):
-    """A look at an export before it is queued."""
+class EstimateHandler(ExportHandler):
+    """What an export would take, before it is queued."""
 
-    @operation("image/jpeg", body=schemas.PreviewBody, errors=(422,))
+    @operation(schemas.Estimate, body=schemas.EstimateBody, errors=(422, 429))
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        """Show a frame as the export would render it; headers tell its time and the duration."""
+        """Tell how long an export would take, how large it would be, and whether it would fit."""
+        body = self.body(schemas.EstimateBody)
+        exports = await self.exports()
+        spec = parse(body.spec)
+        with self.app.gate.preview(), contextlib.suppress(asyncio.CancelledError):
+            self._work = asyncio.ensure_future(exports.estimates.of(spec))
+            self.reply(await self._work)
+
+    def on_connection_close(self) -> None:
+        """Nobody waits any more: a form asks again with each change."""
+        super().on_connection_close()
+        if self._work is not None:
+            self._work.cancel()
+
+    _work: asyncio.Future[dict[str, Any]] | None = None
+
+
+class PreviewHandler(ExportHandler):
+    """A look at an export before it is queued."""
+
+    _work: asyncio.Future[Preview] | None = None
+    _gone = False
+
+    @operation("image/jpeg", body=schemas.PreviewBody, errors=(422, 429))
+    @web.authenticated
+    @authorized(action=EXECUTE_ACTION)  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """Show a frame as the export would render it; headers tell its time, when the next one
+        begins, the duration and the size of the picture."""
         body = self.body(schemas.PreviewBody)
         exports = await self.exports()
-        frame = await exports.previews.frame(parse(body.spec), body.time, body.width)
+        spec = parse(body.spec)
+        with self.app.gate.preview():
+            work = exports.previews.frame(spec, body.time, body.width, body.show)
+            self._work = asyncio.ensure_future(work)
+            try:
+                frame = await self._work
+            except asyncio.CancelledError:
+                if self._gone:
+                    return  # nobody is there to be answered
+                raise
         self.set_header("X-Time", f"{frame.time:.6f}")
+        self.set_header("X-Next", f"{frame.next:.6f}")
         self.set_header("X-Duration", f"{frame.duration:.6f}")
         self.set_header("X-Size", f"{frame.width}x{frame.height}")
         self.picture(frame.jpeg)
+
+    def on_connection_close(self) -> None:
+        """Who moved on to another frame does not wait for this one."""
+        self._gone = True
+        if self._work is not None:
+            self._work.cancel()

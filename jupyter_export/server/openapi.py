@@ -86,8 +86,9 @@ def _operation(route: Route, method: str, operation: Operation) -> dict[str, Any
         },
     }
     problem = {"application/problem+json": {"schema": _reference(schemas.Problem)}}
-    invalid = (400, 413) if operation.body else ()
-    for status in sorted({*operation.errors, *invalid, *COMMON_ERRORS}):
+    invalid = (400, 413, 415) if operation.body else ()
+    nothing_there = (404,) if route.names else ()
+    for status in sorted({*operation.errors, *invalid, *nothing_there, *COMMON_ERRORS}):
         phrase = HTTPStatus(status).phrase
         result["responses"][str(status)] = {"description": phrase, "content": problem}
     if operation.body:
@@ -135,6 +136,9 @@ def _schemas() -> dict[str, Any]:
         ExportSpec,
         schemas.SubmitBody,
         schemas.PriorityBody,
+        schemas.PreviewBody,
+        schemas.EstimateBody,
+        schemas.Estimate,
         schemas.Job,
         schemas.Jobs,
         schemas.Projects,
@@ -151,5 +155,6 @@ def _schemas() -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     definitions: dict[str, Any] = whole["$defs"]
-    definitions["SubmitBody"]["properties"]["spec"] = _reference(ExportSpec)
+    for name in ("SubmitBody", "EstimateBody", "PreviewBody"):
+        definitions[name]["properties"]["spec"] = _reference(ExportSpec)
     return definitions

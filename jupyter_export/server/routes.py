@@ -55,6 +55,7 @@ ROUTES: tuple[Route, ...] = (
         j.ActionHandler,
         {"action": ("cancel", "retry", "pause", "resume")},
     ),
+    Route("estimate", j.EstimateHandler),
     Route("preview", j.PreviewHandler),
     Route("projects", h.ProjectsHandler),
     Route("probe", h.ProbeHandler),

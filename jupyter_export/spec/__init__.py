@@ -19,6 +19,7 @@ from .export import (
 )
 from .highlight import Highlight, HighlightKeyframe
 from .join import compare, concat, source
+from .options import EncodingOptions, TableOptions
 
 __all__ = [
     "OUTPUT_SUFFIXES",
@@ -33,6 +34,7 @@ __all__ = [
     "CropKeyframe",
     "Effect",
     "Encoding",
+    "EncodingOptions",
     "ExportSpec",
     "FrameNumber",
     "Highlight",
@@ -42,6 +44,7 @@ __all__ = [
     "Rotate",
     "Source",
     "SpeedRange",
+    "TableOptions",
     "Text",
     "Timecode",
     "Transition",

@@ -39,7 +39,7 @@ Anchor = Literal[
 ]  # fmt: skip
 Width = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Radius = Annotated[float, Field(ge=0, le=10000, allow_inf_nan=False)]
-Keyframes = Field(default=(), max_length=MAX_KEYFRAMES, description="instead of a fixed place")
+Keyframes: Any = Field(default=(), max_length=MAX_KEYFRAMES, description="instead of a fixed place")
 
 
 def _rate(value: str) -> str:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from os import PathLike, fspath
+from typing import Any, Literal, Unpack
 
 from ..errors import SpecError
+from .chain import are_models, is_row
 from .effects import CropKeyframe
 from .export import ExportSpec, parse
 from .join import Speed, speed_ranges
+from .options import CodingOptions, EncodingOptions, default_output
 from .values import Model
 
 __all__ = ["annotate", "clip", "framing", "overlay"]
 
 
 def clip(
-    path: str,
+    path: str | PathLike[str],
     start: float = 0.0,
     end: float | None = None,
     *,
-    output: str,
+    output: str | None = None,
     project: str | None = None,
-    **encoding: Any,
+    **encoding: Unpack[EncodingOptions],
 ) -> ExportSpec:
     """The frames of `path` with ``start <= time < end``, in seconds.
 
-    Further keywords are the fields of `Encoding`.
+    Further keywords are the fields of `Encoding`. Without `output` the name of the source with the
+    range is taken, as in ``match-export-12-20.mp4``.
 
     Raises:
         SpecError: when a value is out of range.
@@ -33,8 +37,8 @@ def clip(
     return parse(
         {
             "kind": "clip",
-            "sources": [{"path": path, "start": start, "end": end}],
-            "output": output,
+            "sources": [{"path": fspath(path), "start": start, "end": end}],
+            "output": _output(output, path, start, end, encoding),
             "project": project,
             "encoding": encoding,
         }
@@ -42,19 +46,19 @@ def clip(
 
 
 def framing(
-    path: str,
+    path: str | PathLike[str],
     start: float = 0.0,
     end: float | None = None,
     *,
     size: tuple[int, int] | None = None,
     keyframes: Sequence[CropKeyframe | dict[str, float]] | Any = (),
-    output: str,
-    interpolation: str = "spline",
+    output: str | None = None,
+    interpolation: Literal["spline", "linear"] = "spline",
     ranges: Sequence[tuple[float, float | None]] = (),
     speed: Speed = (),
     rotate: float = 0.0,
     project: str | None = None,
-    **encoding: Any,
+    **encoding: Unpack[CodingOptions],
 ) -> ExportSpec:
     """Turn `path` by `rotate` degrees clockwise, crop it along `keyframes`, scale to `size`.
 
@@ -73,7 +77,7 @@ def framing(
     effects: list[dict[str, Any]] = []
     if rotate:
         effects.append({"type": "rotate", "angle": rotate})
-    if not _are_models(keyframes):
+    if not are_models(keyframes):
         if size is None:
             raise SpecError("A crop from a table needs a size.", "Give size.", field="size")
         from ..tables import crop_path
@@ -88,10 +92,10 @@ def framing(
         {
             "kind": "framing",
             "sources": [
-                {"path": path, "start": a, "end": b, "speed": speeds, "effects": effects}
+                {"path": fspath(path), "start": a, "end": b, "speed": speeds, "effects": effects}
                 for a, b in ranges or [(start, end)]
             ],
-            "output": output,
+            "output": _output(output, path, start, end, encoding),
             "project": project,
             "encoding": encoding,
         }
@@ -99,14 +103,14 @@ def framing(
 
 
 def overlay(
-    path: str,
+    path: str | PathLike[str],
     start: float = 0.0,
     end: float | None = None,
     *,
     highlights: Sequence[Model | dict[str, Any]] | Any,
-    output: str,
+    output: str | None = None,
     project: str | None = None,
-    **encoding: Any,
+    **encoding: Unpack[EncodingOptions],
 ) -> ExportSpec:
     """Highlight regions of `path`, in the time of the source.
 
@@ -119,7 +123,7 @@ def overlay(
     Raises:
         SpecError: when a value is out of range.
     """
-    if not _are_models(highlights) or any(_is_row(item) for item in highlights):
+    if not are_models(highlights) or any(is_row(item) for item in highlights):
         from ..tables import highlights as from_table
 
         highlights = from_table(highlights)
@@ -128,14 +132,14 @@ def overlay(
 
 
 def annotate(
-    path: str,
+    path: str | PathLike[str],
     start: float = 0.0,
     end: float | None = None,
     *,
     annotations: Sequence[Model | dict[str, Any]],
-    output: str,
+    output: str | None = None,
     project: str | None = None,
-    **encoding: Any,
+    **encoding: Unpack[EncodingOptions],
 ) -> ExportSpec:
     """Draw texts, boxes, arrows and running times over `path`, in the time of the source.
 
@@ -151,35 +155,35 @@ def annotate(
 
 def _with_effects(
     kind: str,
-    path: str,
+    path: str | PathLike[str],
     start: float,
     end: float | None,
     effects: list[dict[str, Any]],
-    output: str,
+    output: str | None,
     project: str | None,
-    encoding: dict[str, Any],
+    encoding: EncodingOptions,
 ) -> ExportSpec:
     return parse(
         {
             "kind": kind,
-            "sources": [{"path": path, "start": start, "end": end, "effects": effects}],
-            "output": output,
+            "sources": [{"path": fspath(path), "start": start, "end": end, "effects": effects}],
+            "output": _output(output, path, start, end, encoding),
             "project": project,
             "encoding": encoding,
         }
     )
 
 
-def _are_models(values: Any) -> bool:
-    """Whether it is what a spec is made of; everything else is a table."""
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        return False
-    return all(isinstance(value, (Model, dict)) for value in values)
-
-
-def _is_row(value: Any) -> bool:
-    """Whether it is a row of a table rather than a highlight."""
-    return isinstance(value, dict) and "keyframes" not in value and "x" in value
+def _output(
+    given: str | None,
+    path: str | PathLike[str],
+    start: float,
+    end: float | None,
+    encoding: CodingOptions,
+) -> str:
+    if given is not None:
+        return given
+    return default_output(path, start, end, quality=encoding.get("quality", ""))
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:

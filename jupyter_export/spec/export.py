@@ -13,14 +13,18 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, overload
 
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import SpecError
+from .chain import Chain
 from .containers import OUTPUT_SUFFIXES, Container, check_fit, container_of
 from .effects import EFFECTS, Effect
 from .values import Model, Path, Seconds, Size, require_even
+
+if TYPE_CHECKING:
+    from ..notebook.frame import Frame, FramePair
 
 __all__ = [
     "OUTPUT_SUFFIXES",
@@ -185,7 +189,7 @@ class Encoding(Model):
         return self
 
 
-class ExportSpec(Model):
+class ExportSpec(Chain):
     """A whole export: what to take, what to do with it, how and where to write it."""
 
     kind: Kind
@@ -216,6 +220,38 @@ class ExportSpec(Model):
     def compare(self) -> Compare | None:
         """The comparison, if it is one."""
         return next((e for e in self.effects if isinstance(e, Compare)), None)
+
+    @overload
+    def preview(
+        self, time: float = ..., *, before: Literal[False] = ..., width: int = ...
+    ) -> Frame: ...
+
+    @overload
+    def preview(
+        self, time: float = ..., *, before: Literal[True], width: int = ...
+    ) -> FramePair: ...
+
+    def preview(
+        self, time: float = 0.0, *, before: bool = False, width: int = 1280
+    ) -> Frame | FramePair:
+        """What the export would show at `time` seconds of its output, as a picture in a cell.
+
+        With `before` the same frame is beside it without what changes only its looks: highlights
+        and annotations are left out, upscaling is plain enlarging, and where nothing but framing
+        is done, it is the source as it is. `width` is in pixels, at most. The server of this
+        kernel renders it as it would the export; where there is none, a worker process of this
+        Python process does.
+
+        Raises:
+            ExportError: what the export would be refused with.
+        """
+        from ..notebook.frame import FramePair
+        from ..notebook.preview import frame_of
+
+        after = frame_of(self, time, width)
+        if not before:
+            return after
+        return FramePair(before=frame_of(self, time, width, "before"), after=after)
 
     def every_source(self) -> Iterator[tuple[str, Source]]:
         """All ranges of files that it takes, each with its place in the spec."""

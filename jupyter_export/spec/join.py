@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, Unpack
 
 from pydantic import BaseModel
 
 from .export import ExportSpec, Source, SpeedRange, parse
+from .options import EncodingOptions, default_output
 
-__all__ = ["Clip", "Speed", "compare", "concat", "plain", "source", "speed_ranges"]
+__all__ = ["Clip", "Speed", "clip_json", "compare", "concat", "plain", "source", "speed_ranges"]
 
 Clip: TypeAlias = (
     "str | PathLike[str] | Source | Mapping[str, Any] | tuple[str, float, float | None]"
@@ -47,26 +48,27 @@ def source(
 
 def concat(
     *clips: Clip,
-    output: str,
+    output: str | None = None,
     transition: Literal["cut", "fade", "dissolve"] = "cut",
     seconds: float = 1.0,
     project: str | None = None,
-    **encoding: Any,
+    **encoding: Unpack[EncodingOptions],
 ) -> ExportSpec:
     """`clips` one after another, with a `transition` of so many `seconds` between each two.
 
     They are brought to the first one's size and rate, or to those given. Further keywords are the
-    fields of `Encoding`.
+    fields of `Encoding`. Without `output` the first one's name and ``-joined`` is taken.
 
     Raises:
         SpecError: when a value is out of range.
     """
+    sources = [clip_json(clip) for clip in clips]
     return parse(
         {
             "kind": "concat",
-            "sources": [_source(clip) for clip in clips],
+            "sources": sources,
             "transition": {"type": transition, "seconds": seconds},
-            "output": output,
+            "output": _output(output, sources, "joined", encoding),
             "project": project,
             "encoding": encoding,
         }
@@ -77,25 +79,26 @@ def compare(
     before: Clip,
     after: Clip,
     *,
-    output: str,
+    output: str | None = None,
     layout: Literal["before_then_after", "side_by_side", "wipe"] = "side_by_side",
     project: str | None = None,
-    **encoding: Any,
+    **encoding: Unpack[EncodingOptions],
 ) -> ExportSpec:
     """Two versions in one picture, or one after the other; the sound is that of `after`.
 
     With ``before_then_after`` each has its own sound. Further keywords are the fields of
-    `Encoding`.
+    `Encoding`. Without `output` the name of `after` and ``-compared`` is taken.
 
     Raises:
         SpecError: when a value is out of range.
     """
+    sources = [clip_json(after)]
     return parse(
         {
             "kind": "compare",
-            "sources": [_source(after)],
-            "effects": [{"type": "compare", "layout": layout, "with": _source(before)}],
-            "output": output,
+            "sources": sources,
+            "effects": [{"type": "compare", "layout": layout, "with": clip_json(before)}],
+            "output": _output(output, sources, "compared", encoding),
             "project": project,
             "encoding": encoding,
         }
@@ -118,9 +121,17 @@ def plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
-def _source(clip: Clip) -> Any:
+def clip_json(clip: Clip) -> Any:
+    """The JSON of a `Source`."""
     if isinstance(clip, tuple):
         return source(*clip)
     if isinstance(clip, str | PathLike):
         return source(clip)
     return plain(clip)
+
+
+def _output(given: str | None, sources: list[Any], word: str, encoding: EncodingOptions) -> str:
+    if given is not None or not sources or not isinstance(sources[0], dict):
+        return given or ""
+    path = str(sources[0].get("path", ""))
+    return default_output(path, word=word, quality=encoding.get("quality", ""))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SpecError
+from .detections import are_detections, as_columns, as_rows
 
 __all__ = ["Floats", "Track", "tracks"]
 
@@ -59,8 +60,8 @@ def tracks(
     `table` is a pandas or polars DataFrame, a dict of columns, a list of dicts, a NumPy array
     (structured, or plain with `columns`; plain arrays of five columns are time, x, y, width,
     height, and such of seven to ten are those of the MOT challenge: frame, id, left, top, width,
-    height, …), or a list with what a tracker found in each frame: objects with `xyxy` (n, 4) and
-    `tracker_id` (n,), such as supervision's `Detections`.
+    height, …), or what a tracker found in each frame, in a list or one by one: supervision's
+    `Detections`, the results of ultralytics, or dicts (see `jupyter_export.tables.detections`).
 
     It has a column `time` (seconds) or `frame`; frames need `fps` or `times`, the exact time of
     each frame. `first_frame` is the number of the frame at time 0 (or of the first of `times`):
@@ -146,9 +147,9 @@ def _columns(table: Any, columns: Sequence[str] | None, field: str) -> dict[str,
         return {str(name): values for name, values in table.items()}
     if hasattr(table, "columns") and hasattr(table, "__getitem__"):
         return {str(name): table[name] for name in table.columns}
-    rows = list(table) if isinstance(table, Sequence) else []
-    if rows and all(hasattr(row, "xyxy") for row in rows):
-        return _detections(rows)
+    rows = as_rows(table)
+    if are_detections(rows):
+        return as_columns(rows, field)
     if rows and all(isinstance(row, Mapping) for row in rows):
         names = tuple(dict.fromkeys(name for row in rows for name in row))
         return {name: [row.get(name, np.nan) for row in rows] for name in names}
@@ -157,21 +158,6 @@ def _columns(table: Any, columns: Sequence[str] | None, field: str) -> dict[str,
         "Give a DataFrame, a NumPy array, or a list of dicts with time, x, y, width and height.",
         field=field,
     )
-
-
-def _detections(frames: list[Any]) -> dict[str, Any]:
-    """What a tracker found, frame by frame; what it gave no id is left out."""
-    numbers, ids, boxes = [], [], []
-    for number, found in enumerate(frames):
-        given = getattr(found, "tracker_id", None)
-        if given is None:
-            continue
-        for id, box in zip(given, np.asarray(found.xyxy).reshape(-1, 4), strict=True):
-            if id is not None and int(id) >= 0:
-                numbers.append(number)
-                ids.append(int(id))
-                boxes.append(box)
-    return {"frame": numbers, "tracker_id": ids, "xyxy": np.reshape(boxes, (-1, 4))}
 
 
 def _with_xyxy(

@@ -88,8 +88,10 @@ def highlights(
     """One highlight for each id of `table` (read by `tracks`), from its first row to its last.
 
     Where a track has no rows for longer than `max_gap` seconds, its highlight ends and another
-    begins; shorter gaps are bridged. Boxes grow by `margin` times their size on every side; a
-    ``shape="ground"`` ring lies around the middle of a box's lower edge and is as wide as the box.
+    begins; shorter gaps are bridged, and so are all gaps of a track whose rows are mostly further
+    apart than that, as positions that were read off by hand. Boxes grow by `margin` times their
+    size on every side; a ``shape="ground"`` ring lies around the middle of a box's lower edge and
+    is as wide as the box.
     `look` are further fields of `Highlight`, such as shape, effect and color. `smooth`, `seconds`
     and `tolerance` are those of `crop_path`.
 
@@ -101,7 +103,9 @@ def highlights(
     )
     result = []
     for track in found:
-        pieces = np.flatnonzero(np.diff(track.times) > max_gap) + 1
+        gaps = np.diff(track.times)
+        by_hand = gaps.size and np.median(gaps) > max_gap
+        pieces = np.flatnonzero(gaps > (np.inf if by_hand else max_gap)) + 1
         for at, boxes in zip(
             np.split(track.times, pieces), np.split(track.boxes, pieces), strict=True
         ):

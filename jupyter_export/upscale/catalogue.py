@@ -26,6 +26,8 @@ __all__ = [
     "find",
     "has_torch",
     "installed",
+    "require_openvino",
+    "require_realesrgan",
     "require_torch",
 ]
 
@@ -194,3 +196,34 @@ def require_torch(field: str | None = None) -> None:
             "Run `pip install 'jupyter-export[upscale]'`.",
             field=field,
         )
+
+
+def require_openvino(field: str | None = None) -> None:
+    """Refuse while the package of the backend `openvino` is not installed; imports nothing.
+
+    Raises:
+        UpscaleUnavailable: with the command that installs it.
+    """
+    if importlib.util.find_spec("openvino") is None:
+        raise UpscaleUnavailable(
+            "`upscale_backend` is openvino, and the package openvino is not installed.",
+            "Run `pip install 'jupyter-export[openvino]'`, or set `upscale_backend` to engine.",
+            field=field,
+        )
+
+
+def require_realesrgan(field: str | None = None) -> None:
+    """Refuse while the packages of the backend `realesrgan` are not installed; imports nothing.
+
+    Raises:
+        UpscaleUnavailable: with the commands that install them.
+    """
+    for package in ("basicsr", "realesrgan"):
+        if importlib.util.find_spec(package) is None:
+            raise UpscaleUnavailable(
+                f"`upscale_backend` is realesrgan, and the package {package} is not installed.",
+                "Run `pip install 'jupyter-export[realesrgan]'`, then `pip install --no-deps "
+                "--no-build-isolation basicsr==1.4.2 realesrgan==0.3.0`; or set `upscale_backend` "
+                "to engine.",
+                field=field,
+            )

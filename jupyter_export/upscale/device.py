@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import platform
+import re
+from collections.abc import Iterator
 
 import torch
 
-from ..errors import UpscaleUnavailable
+from ..errors import GpuFailed
 
-__all__ = ["choose_device", "choose_format", "is_out_of_memory", "open_device"]
+__all__ = [
+    "choose_device",
+    "choose_format",
+    "free_memory",
+    "gpu_failures",
+    "is_out_of_memory",
+    "open_device",
+]
+
+#: How torch tells that a driver, or one of NVIDIA's libraries, gave an error.
+_FAILED = re.compile(
+    r"(CUDA|HIP) (driver )?error|cuDNN error|CUBLAS_STATUS|No CUDA GPUs are available"
+)
+
+#: The CPU's allocator; OpenVINO's; the driver (also for pinned memory and graphs); cuDNN, cuBLAS.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "Failed to allocate ",
+    "CUDA error: out of memory",
+    "HIP error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 def choose_device(*, force_cpu: bool = False) -> str:
@@ -20,16 +47,15 @@ def open_device(kind: str) -> torch.device:
     """The device of a kind that `choose_device` gave, perhaps in another process.
 
     Raises:
-        UpscaleUnavailable: the GPU is gone.
+        GpuFailed: the GPU is gone.
     """
     if kind == "cuda":
         if not torch.cuda.is_available():
-            raise UpscaleUnavailable(
-                "The export was planned for a GPU, which cannot be used any more.",
-                "Retry: it is planned again for what is there.",
-            )
-        # Shapes are fixed, so it pays to let cuDNN try its algorithms once for each.
-        torch.backends.cudnn.benchmark = True
+            raise _failed("the GPU that it was planned for is gone")
+        # cuDNN's own choice of algorithm, and only of those that give the same bits every time:
+        # trying them out would let a resumed export round otherwise than the attempt before.
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
 
@@ -56,9 +82,39 @@ def native_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in tests)
 
 
+@contextlib.contextmanager
+def gpu_failures() -> Iterator[None]:
+    """What torch raises inside because a GPU or its driver failed becomes a `GpuFailed`.
+
+    After most of these the process can never use that GPU again. Running out of memory is none.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        lost = getattr(torch, "AcceleratorError", ())
+        if is_out_of_memory(error) or not (isinstance(error, lost) or _FAILED.search(str(error))):
+            raise
+        raise _failed(str(error).strip().splitlines()[0].rstrip(".")) from error
+
+
+def _failed(why: str) -> GpuFailed:
+    return GpuFailed(
+        f"The GPU failed: {why}.",
+        "Set force_cpu to upscale on the processor, and see what `nvidia-smi` says.",
+    )
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch could not get memory, on a GPU or from the system."""
+    """Whether torch or OpenVINO could not get memory, on a GPU or from the system."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The CPU's allocator raises a bare RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # The CPU's allocator, and what allocates beside torch's own on a GPU, raise bare RuntimeErrors.
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what nothing refers to any more. Not to be called in an except block: the error's
+    traceback holds the tensors of what has failed."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -7,7 +7,6 @@ stay in float32, so that a reduced format costs less than a code value.
 from __future__ import annotations
 
 import copy
-import gc
 import itertools
 import logging
 import threading
@@ -19,13 +18,17 @@ from torch.nn import functional
 
 from ..errors import OutOfMemory
 from .architectures import build
-from .device import choose_format, is_out_of_memory
+from .device import choose_format, free_memory, is_out_of_memory
+from .replay import Replay
 from .shape import Shape
 from .tiles import MIN_TILE, Layout, Span, choose, spans
 
-__all__ = ["DEFAULT_BUDGET", "Engine"]
+__all__ = ["DEFAULT_BUDGET", "Engine", "Runtime"]
 
 _log = logging.getLogger(__name__)
+
+#: What runs a network, which is in float32, in a number format; None: torch does.
+Runtime = Callable[[nn.Module, torch.dtype], Callable[[Tensor], Tensor]]
 
 #: Bytes for the values inside the network that a picture is cut to fit.
 DEFAULT_BUDGET = 2 * 2**30
@@ -48,13 +51,14 @@ class Engine:
         budget: int = DEFAULT_BUDGET,
         layout: Layout | None = None,
         check: Callable[[], None] | None = None,
-        compile_after: int | None = None,
+        replay_after: int | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         """`dtype` and `layout` are chosen by device and budget unless given.
 
-        `check` is called before every layer; what it raises ends the work. After `compile_after`
-        pictures, torch.compile makes the network faster, which takes up to a minute and can
-        change a code value.
+        `check` is called before every layer; what it raises ends the work. On a GPU, from picture
+        number `replay_after` on, the network is recorded and replayed, which changes no bit. With
+        a `runtime`, which torch is not, there is neither: `check` is called before every batch.
 
         Raises:
             OutOfMemory: not even the weights fit.
@@ -63,7 +67,7 @@ class Engine:
         self.device = device
         self.budget = budget
         self._check = check
-        self._compile_after = compile_after
+        self._replay_after = None if runtime else replay_after
         self._pictures = 0
         self._lock = threading.Lock()
         self._given = layout
@@ -71,15 +75,14 @@ class Engine:
         try:
             exact = build(shape, state).to(device)
             exact = exact.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            network = _trusted(exact, device, dtype)
+            network, self.dtype = _trusted(exact, device, dtype, runtime or _torch)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             raise _too_large(shape) from None
-        self.dtype = next(network.parameters()).dtype
-        self._run: Callable[[Tensor], Tensor] = network
-        self._network = network
-        if check is not None:
+        self._network: Callable[[Tensor], Tensor] = network
+        self._replay: Replay | None = None
+        if check is not None and isinstance(network, nn.Module):
             for part in network.modules():
                 if isinstance(part, nn.Conv2d):
                     part.register_forward_pre_hook(lambda *_: check())
@@ -106,8 +109,9 @@ class Engine:
         """
         with self._lock:
             self._pictures += 1
-            if self._pictures == self._compile_after:
-                self._run = torch.compile(_unhooked(self._network), dynamic=False)
+            if self._pictures == self._replay_after:
+                assert isinstance(self._network, nn.Module)
+                self._replay = Replay(self._network)
             return self._enlarged(rgb)
 
     def _enlarged(self, rgb: Tensor) -> Tensor:
@@ -123,9 +127,9 @@ class Engine:
             self._make_room(layout, width, height)
 
     def _make_room(self, layout: Layout, width: int, height: int) -> None:
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        # Recordings hold memory of their own, and there is none to spare from now on.
+        self._replay = self._replay_after = None
+        free_memory(self.device)
         smaller = layout.smaller(width, height)
         if smaller is None:
             raise _too_large(self.shape)
@@ -171,44 +175,40 @@ class Engine:
             result[:, y.first * scale : y.last * scale, x.first * scale : x.last * scale] = core
 
     def _infer(self, batch: Tensor) -> Tensor:
-        if self._run is not self._network:
+        if self._replay is not None:
             try:
-                return self._run(batch)
+                return self._replay(batch)
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                # No C++ compiler, no Triton, a bug in either: slower, but the picture comes.
-                _log.warning("action=eager: torch.compile failed: %s", str(error).split("\n")[0])
-                self._run = self._network
-        result: Tensor = self._run(batch)
-        return result
+                reason = str(error).split("\n")[0]
+            # A driver or a library that cannot record: slower, but the picture comes.
+            _log.warning("action=no-replay: CUDA graphs do not work here: %s", reason)
+            self._replay = None
+        return self._network(batch)
 
 
-def _unhooked(network: nn.Module) -> nn.Module:
-    """A copy for the compiler, which would have to stop at every hook."""
-    plain = copy.deepcopy(network)
-    for part in plain.modules():
-        part._forward_pre_hooks.clear()
-    return plain
+def _torch(exact: nn.Module, dtype: torch.dtype) -> nn.Module:
+    return exact if dtype is torch.float32 else copy.deepcopy(exact).to(dtype)
 
 
-def _trusted(exact: nn.Module, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
+def _trusted(
+    exact: nn.Module, device: torch.device, dtype: torch.dtype | None, runtime: Runtime
+) -> tuple[Callable[[Tensor], Tensor], torch.dtype]:
     """The network in `dtype`, or in the device's fast format if its results can be trusted."""
     wanted = dtype or choose_format(device)
-    if wanted is torch.float32:
-        return exact
-    reduced = copy.deepcopy(exact).to(wanted)
-    if dtype is not None:
-        return reduced
+    reduced = runtime(exact, wanted)
+    if dtype is not None or wanted is torch.float32:
+        return reduced, wanted
     sample = torch.rand((1, 3, _SAMPLE, _SAMPLE), generator=torch.Generator().manual_seed(0))
     sample = sample.to(device, memory_format=torch.channels_last)
     with torch.inference_mode():
         error = (reduced(sample.to(wanted)).float() - exact(sample)).abs().mean().item()
     # Some devices have a format and give NaN, some weights overflow it.
     if error < _TRUSTED:
-        return reduced
+        return reduced, wanted
     _log.warning("action=float32: %s is off by %.3g on %s", wanted, error, device)
-    return exact
+    return runtime(exact, torch.float32), torch.float32
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:

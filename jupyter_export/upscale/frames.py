@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ..errors import OutOfMemory
 from .colour import Coding, to_planes, to_rgb
-from .device import is_out_of_memory
+from .device import free_memory, is_out_of_memory
 
 __all__ = ["Frames", "Pending"]
 
@@ -82,6 +82,17 @@ class Frames:
 
     @torch.inference_mode()
     def _make(self, planes: Sequence[Tensor]) -> list[Tensor]:
+        try:
+            return self._enlarged(planes)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # The network cuts its work; colours and resize need the whole picture, which may fit into
+        # what the allocator has kept in pieces.
+        free_memory(self._device)
+        return self._enlarged(planes)
+
+    def _enlarged(self, planes: Sequence[Tensor]) -> list[Tensor]:
         rgb = self._upscale(to_rgb(planes, self._coding))
         width, height = self._size
         if rgb.shape[1:] != (height, width):

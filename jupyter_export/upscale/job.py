@@ -20,8 +20,8 @@ from .weights import load, mix
 
 __all__ = ["frames_for"]
 
-#: After so many pictures a job is long enough for the minute that torch.compile may take.
-COMPILE_AFTER = 500
+#: After so many pictures a job is long enough for recording to pay: it stops the GPU for a moment.
+REPLAY_AFTER = 50
 
 _lock = threading.Lock()
 _kept: tuple[dict[str, Any], torch.device, Callable[[Tensor], Tensor]] | None = None
@@ -37,18 +37,19 @@ def frames_for(
 
     Raises:
         ModelMissing, ModelUnusable: the weights are not what they were.
-        UpscaleUnavailable: the GPU is gone, or the package realesrgan is.
+        UpscaleUnavailable: the package realesrgan, or openvino, is gone.
+        GpuFailed: the GPU is.
         OutOfMemory: not even the weights fit.
     """
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    device, upscale = _network(folder, params, check)
+    device, upscale = _network(folder, params, check, threads)
     width, height = params["size"]
     return Frames(upscale, device, (width, height), coding)
 
 
 def _network(
-    folder: Path, params: dict[str, Any], check: Callable[[], None]
+    folder: Path, params: dict[str, Any], check: Callable[[], None], threads: int
 ) -> tuple[torch.device, Callable[[Tensor], Tensor]]:
     global _kept
     wanted = {k: v for k, v in params.items() if k != "size"}
@@ -56,18 +57,27 @@ def _network(
         if _kept is None or _kept[0] != wanted:
             _kept = None  # both at once might not fit
             device = open_device(params["device"])
-            _kept = wanted, device, _load(folder, params, device, check)
+            _kept = wanted, device, _load(folder, params, device, check, threads)
         return _kept[1], _kept[2]
 
 
 def _load(
-    folder: Path, params: dict[str, Any], device: torch.device, check: Callable[[], None]
+    folder: Path,
+    params: dict[str, Any],
+    device: torch.device,
+    check: Callable[[], None],
+    threads: int,
 ) -> Callable[[Tensor], Tensor]:
     shape, state = _weights(folder, params)
     if params["backend"] == "realesrgan":
         from .stock import Stock
 
         return Stock(shape, state, device)
+    runtime = None
+    if params["backend"] == "openvino":
+        from .openvino import compiler
+
+        runtime = compiler(threads)
     return Engine(
         shape,
         state,
@@ -75,7 +85,8 @@ def _load(
         dtype=None if params["bfloat16"] or device.type == "cuda" else torch.float32,
         budget=params["memory"] * 2**20,
         check=check,
-        compile_after=COMPILE_AFTER if device.type == "cuda" else None,
+        replay_after=REPLAY_AFTER if device.type == "cuda" else None,
+        runtime=runtime,
     )
 
 

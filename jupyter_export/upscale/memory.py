@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from .shape import Shape
 from .tiles import MIN_TILE, Layout, choose, window_area
 
-__all__ = ["CONTEXT_MIB", "Estimate", "estimate"]
+__all__ = ["CONTEXT_MIB", "Change", "Estimate", "estimate", "least", "levers"]
 
 CONTEXT_MIB = 500
 """What a CUDA context and the libraries' workspaces take; differs by GPU and driver."""
@@ -35,6 +36,26 @@ class Estimate:
     def total(self) -> int:
         """All of it."""
         return self.context + self.weights + self.network + self.pictures
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is upscaled, by what, to what size."""
+
+    shape: Shape
+    width: int
+    height: int
+    size: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Of the result."""
+        return self.size[0] * self.size[1]
+
+    @property
+    def least_mib(self) -> int:
+        """The least GPU memory that it can do with."""
+        return least(self.shape, self.width, self.height, self.size).total
 
 
 def estimate(
@@ -75,24 +96,30 @@ def least(shape: Shape, width: int, height: int, size: tuple[int, int] | None = 
     return estimate(shape, width, height, size, layout=Layout(MIN_TILE, 1))
 
 
-def levers(
-    shape: Shape, width: int, height: int, size: tuple[int, int] | None, free_mib: int
-) -> list[str]:
-    """What a user can change when `free_mib` is too little, each with what it would need then."""
-    found = []
-    smallest = least(shape, width, height, size).total
-    if smallest <= free_mib:
-        found.append(f"cut the picture into smaller tiles (upscale_memory), from {smallest} MiB")
-    half = least(shape, width // 2, height // 2, None)
-    if half.total <= free_mib:
-        found.append(f"crop or scale to {width // 2}×{height // 2} first, from {half.total} MiB")
-    if shape.architecture == "rrdb":
-        light = Shape("srvgg", 4, 64, 32)
-        need = least(light, width, height, size).total
-        if need <= free_mib:
-            found.append(f"use a realesr model, from {need} MiB")
-    found.append("use the CPU (force_cpu)")
-    return found
+def levers(wanted: Change, light: Change, model: str) -> Iterator[tuple[str, int]]:
+    """What a user can change where `wanted` is too much, each with the least MiB then.
+
+    `light` is the same with the lighter network of the name `model`. What asks for the smallest
+    change comes first; what changes nothing is left out.
+    """
+    heavy = wanted.shape.architecture != light.shape.architecture
+    double = replace(wanted, size=(2 * wanted.width, 2 * wanted.height))
+    smaller = double.pixels < wanted.pixels
+    if smaller:
+        yield "scale 2", double.least_mib
+    if heavy:
+        yield f"model {model}", light.least_mib
+    if smaller and heavy:
+        both = replace(light, size=double.size)
+        yield f"model {model} with scale 2", both.least_mib
+    half = replace(
+        wanted,
+        width=wanted.width // 2,
+        height=wanted.height // 2,
+        size=(wanted.size[0] // 2, wanted.size[1] // 2),
+    )
+    if half.least_mib < wanted.least_mib:
+        yield f"a crop to {half.width}×{half.height} before it", half.least_mib
 
 
 def _mib(size: float) -> int:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UpscaleUnavailable
+from .catalogue import require_realesrgan
 from .shape import Shape
 
 __all__ = ["Stock", "stock_network", "stock_upsampler"]
@@ -114,7 +115,7 @@ def _import(name: str) -> Any:
     except ImportError as error:
         raise UpscaleUnavailable(
             f"The package realesrgan cannot be used: {error}.",
-            "Install it as the README says, or use the engine that comes with jupyter_export.",
+            "Install it again as the page on upscaling says, or set `upscale_backend` to engine.",
         ) from None
 
 
@@ -143,6 +144,7 @@ def _packages() -> Iterator[None]:
 
 
 def _stubs() -> dict[str, types.ModuleType]:
+    require_realesrgan()
     modules: dict[str, types.ModuleType] = {}
     for name in _BARE:
         parent, _, last = name.rpartition(".")
@@ -150,8 +152,9 @@ def _stubs() -> dict[str, types.ModuleType]:
         spec = importlib.machinery.PathFinder.find_spec(last, path)
         if spec is None or spec.submodule_search_locations is None:
             raise UpscaleUnavailable(
-                f"The package {name.split('.')[0]} is not installed.",
-                "Install it as the README says, or use the engine that comes with jupyter_export.",
+                f"The package realesrgan cannot be used: {name} is missing.",
+                "Install it again as the page on upscaling says, or set `upscale_backend` to "
+                "engine.",
             )
         module = types.ModuleType(name)
         module.__path__ = list(spec.submodule_search_locations)

@@ -90,11 +90,11 @@ def _parse(path: Path, data: bytes) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load as load_safetensors
-
-            value: object = load_safetensors(data)
+            value: object = _safetensors(path, data)
         else:
             value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except ModelUnusable:
+        raise
     except pickle.UnpicklingError:
         raise ModelUnusable(
             f"{path.name!r} holds more than weights, or none; nothing in it was run.",
@@ -116,3 +116,15 @@ def _parse(path: Path, data: bytes) -> dict[str, Tensor]:
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             raise ModelUnusable(f"{path.name!r} holds more than weights.", "Use another file.")
     return value
+
+
+def _safetensors(path: Path, data: bytes) -> dict[str, Tensor]:
+    """Parsed by the package of that name, which only files of that kind need."""
+    try:
+        from safetensors.torch import load as parse
+    except ImportError:
+        raise ModelUnusable(
+            f"{path.name!r} is a file of safetensors, a package that is not installed.",
+            "Run `pip install safetensors`.",
+        ) from None
+    return parse(data)

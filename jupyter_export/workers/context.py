@@ -25,11 +25,14 @@ class TaskContext:
         self._lock = threading.Lock()
         self._sent_at = float("-inf")
         self._waiting: dict[str, Any] | None = None
+        self.steps = 0
+        """Grows with all that the task does; one that is stuck takes none."""
 
     def progress(self, message: dict[str, Any]) -> None:
         """Report how far the task is, in JSON values; call it as often as you like."""
         with self._lock:
             self._waiting = message
+            self.steps += 1
         self.flush()
 
     def flush(self) -> None:
@@ -52,5 +55,6 @@ class TaskContext:
 
     def check(self) -> None:
         """Raise `Cancelled` when somebody asked the task to stop; call it at every frame."""
+        self.steps += 1  # two threads may count one step less: that it grows is what matters
         if self._cancelled.is_set():
             raise Cancelled("The work was cancelled.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["Executor", "GpuShare", "Lane", "OnProgress", "Task"]
+__all__ = ["Executor", "GpuShare", "Lane", "Offer", "OnProgress", "Remote", "Task"]
 
 OnProgress = Callable[[dict[str, Any]], None]
 """Called in the event loop with each progress message of a task; must not block."""
@@ -33,6 +33,27 @@ class GpuShare:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remote:
+    """What another machine must know of a task, to hold leases of its own for it."""
+
+    encoder: str
+    hardware: bool
+    """Whether that encoder is one."""
+    vram: dict[str, Any] | None = None
+    """``{"mib", "key"}`` of the memory that the effects take of a GPU, as the plan tells it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What an executor offers to an export beyond this machine."""
+
+    width: int = 0
+    """How many of its segments may be under way elsewhere at once; 0: they render here."""
+    notice: str = ""
+    """Why they render here although they were meant to go elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One piece of work for a worker process."""
 
@@ -45,8 +66,12 @@ class Task:
     """File to which the worker appends what libraries print meanwhile."""
     labels: dict[str, Any] = field(default_factory=dict)
     """For log lines: job, attempt."""
+    writes_output: bool = False
+    """It writes where the user keeps files; all others write the segment cache alone."""
     gpu: GpuShare | None = None
     """Goes to a worker that has used no other GPU lease, and will not."""
+    remote: Remote | None = None
+    """It may run on another machine, and holds nothing of this one."""
 
 
 class Executor(Protocol):
@@ -59,12 +84,24 @@ class Executor(Protocol):
     async def run(self, task: Task, on_progress: OnProgress) -> dict[str, Any]:
         """Run `task` in a worker and return its result.
 
-        `on_progress` gets at least a heartbeat (an empty dict) every second.
+        `on_progress` gets at least a heartbeat (an empty dict) every second, and of a remote task
+        ``{"waiting_for": why}`` when it cannot go on, with None when it does again.
 
         Raises:
             ExportError: as the task raised it.
             WorkerLost: the worker died or stopped answering.
+            TooMuchWork: the kernel ended it, as it took more of the processor than it may.
+            ClusterError: no other machine can take the remote task; it has not been done.
         """
+        ...
+
+    async def offer(self, frames: int) -> Offer:
+        """Where an export is best rendered that has so many frames to render."""
+        ...
+
+    def leave(self) -> None:
+        """The server stops: a remote task that is cancelled from now on goes on without it, and
+        is found again by the next server that asks for the same."""
         ...
 
     async def retire(self, lease: str) -> None:

@@ -1,4 +1,4 @@
-"""What the kernel holds a worker to: its parent's life, its share of the cores, its memory."""
+"""What the kernel holds a worker to: its parent's life, cores, memory, time, sizes of files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ import sys
 from pathlib import Path
 
 __all__ = [
+    "COMPUTE_DEVICES",
     "bind_to_parent",
     "flush_c_streams",
+    "has_compute_device",
+    "lift_memory_limit",
+    "limit_cpu",
+    "limit_files",
     "limit_memory",
     "lower_priority",
     "resident_bytes",
@@ -22,6 +27,13 @@ logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = "500"
+
+#: What says that CUDA, or ROCm, may be used: they reserve addresses for all memory there is.
+COMPUTE_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
+
+#: Bytes of address space that a worker always has: libraries reserve far more than they use.
+_LEAST_MEMORY = 16 * 2**30
+_CORE_HOUR = 3600
 
 
 def bind_to_parent(parent: int) -> None:
@@ -64,28 +76,92 @@ def lower_priority(niceness: int, scheduling: str) -> None:
 
 
 def limit_memory(limit: int) -> None:
-    """Give this process at most `limit` bytes of address space; 0 sets no limit."""
-    if limit <= 0 or sys.platform == "win32":
+    """Give this process at most `limit` bytes of address space.
+
+    0 is as much as the machine has memory, and at least 16 GiB: what asks for more is a file that
+    lies about its size. It then meets a `MemoryError`, instead of the machine running out. Where
+    there is a GPU to compute on, 0 sets no limit.
+    """
+    if sys.platform == "win32" or (limit <= 0 and has_compute_device()):
+        return
+    if limit <= 0:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        limit = max(_LEAST_MEMORY, memory)
+    _limit("RLIMIT_AS", limit, lower_only=True)
+
+
+def has_compute_device() -> bool:
+    """Whether CUDA or ROCm may be used here."""
+    return any(device.exists() for device in COMPUTE_DEVICES)
+
+
+def lift_memory_limit() -> None:
+    """Take the limit of the address space away again: CUDA reserves addresses for all memory."""
+    if sys.platform == "win32":
         return
     import resource
 
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+def limit_files(limit: int) -> None:
+    """Let no file of this process grow beyond `limit` bytes (0: any size), and dump no core.
+
+    A core has in it what the user sees and hears.
+    """
+    if sys.platform == "win32":
+        return
+    _limit("RLIMIT_CORE", 0)
+    if limit > 0:
+        _limit("RLIMIT_FSIZE", limit, lower_only=True)
+
+
+def limit_cpu(seconds: int) -> None:
+    """From now on leave this process so many seconds of the processor, of all threads together.
+
+    0 is one hour for each core. The kernel ends it then with SIGXCPU.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = seconds or _CORE_HOUR * (os.cpu_count() or 1)
+    _limit("RLIMIT_CPU", int(used.ru_utime + used.ru_stime) + seconds + 1)
+
+
+def _limit(name: str, limit: int, *, lower_only: bool = False) -> None:
+    """Set a limit, which can be raised again up to what was allowed to this process.
+
+    With `lower_only`, a lower one that whoever started the server has set stays.
+    """
+    import resource
+
+    number: int = getattr(resource, name)
     try:
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        if hard != resource.RLIM_INFINITY:
-            limit = min(limit, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        soft, hard = resource.getrlimit(number)
+        for other in (hard, soft) if lower_only else (hard,):
+            if other != resource.RLIM_INFINITY:
+                limit = min(limit, other)
+        resource.setrlimit(number, (limit, hard))
     except (OSError, ValueError) as error:
-        logger.warning("action=limit-memory reason=%r", error)
+        logger.warning("action=limit name=%s reason=%r", name, error)
 
 
-def resident_bytes() -> int:
-    """How much memory this process holds now (Linux), or has held at most (elsewhere)."""
+def resident_bytes(pid: int | None = None) -> int:
+    """How much memory this process holds now (Linux), or has held at most (elsewhere).
+
+    Of another process, `pid`, it is known on Linux only; else, and when it has ended, it is 0.
+    """
     if sys.platform == "win32":
         return 0
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
+        if pid is not None:
+            return 0
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

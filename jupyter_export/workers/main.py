@@ -3,9 +3,10 @@
 JSON lines come in on descriptor 0: ``{"run": id, "task": name, "params": {…}, "log": path|null}``
 (with ``"gpu": {"lease": path, "device": uuid}`` if it uses a GPU)
 and ``{"cancel": id}``. JSON lines go out on a private duplicate of descriptor 1: ``ready``, and
-with the run's ``id``: ``beat`` (each second), ``progress``, and at the end ``result`` or
-``error``. Descriptors 1 and 2 themselves lead to the job's log while a task runs, so that what
-libraries write lands there and never between the messages. The process ends with its input.
+with the run's ``id``: ``beat`` (each second; its ``steps`` grow while the task gets on),
+``progress``, and at the end ``result`` or ``error``. Descriptors 1 and 2 themselves lead to the
+job's log while a task runs, so that what libraries write lands there and never between the
+messages. The process ends with its input.
 """
 
 from __future__ import annotations
@@ -31,10 +32,15 @@ from typing import Any, NoReturn
 from ..errors import ExportError, InternalError
 from ..hardware.leases import adopt
 from ..hardware.room import MACHINE
+from ..media.interrupt import checking
 from .context import PROGRESS_SECONDS, TaskContext
+from .jail import Jail, enter
 from .limits import (
     bind_to_parent,
     flush_c_streams,
+    lift_memory_limit,
+    limit_cpu,
+    limit_files,
     limit_memory,
     lower_priority,
     resident_bytes,
@@ -107,7 +113,8 @@ class Outputs:
 class Worker:
     """The three threads' common ground: the listener, the beat, and the one that works."""
 
-    def __init__(self, inbox: int, channel: Channel, outputs: Outputs) -> None:
+    def __init__(self, inbox: int, channel: Channel, outputs: Outputs, cpu_seconds: int) -> None:
+        self._cpu_seconds = cpu_seconds
         self._inbox = inbox
         self._channel = channel
         self._outputs = outputs
@@ -136,6 +143,7 @@ class Worker:
 
     def _work(self, tasks: TaskTable, request: dict[str, Any], context: TaskContext) -> None:
         run = request["run"]
+        limit_cpu(self._cpu_seconds)
         with self._outputs.leading_to(request.get("log")) as log_at:
             self._channel.send({"id": run, "beat": True, "log_at": log_at or 0})
             self._busy = (run, context)
@@ -158,6 +166,7 @@ class Worker:
 
         Before the first use of the GPU, as CUDA reads the variable only once.
         """
+        lift_memory_limit()
         if device != MACHINE:
             os.environ["CUDA_VISIBLE_DEVICES"] = device
         if lease != self._lease and Path(lease).is_absolute():
@@ -206,7 +215,10 @@ class Worker:
             silent += PROGRESS_SECONDS
             if silent >= BEAT_SECONDS:
                 silent = 0.0
-                self._channel.send({"beat": True} if run is None else {"id": run, "beat": True})
+                beat: dict[str, Any] = {"beat": True}
+                if context is not None:
+                    beat |= {"id": run, "steps": context.steps}
+                self._channel.send(beat)
             time.sleep(PROGRESS_SECONDS)
 
 
@@ -217,7 +229,8 @@ def _answer(
     name = request["task"]
     try:
         context.check()
-        result = tasks[name](request["params"], context)
+        with checking(context.check):
+            result = tasks[name](request["params"], context)
         json.dumps(result)
         return {"result": result}, ""
     except ExportError as error:
@@ -227,7 +240,7 @@ def _answer(
         problem: ExportError = ExportError(
             f"There was not enough memory for {name!r}.",
             "Export at a smaller size, let fewer exports run at once, or raise "
-            "worker_memory_limit if it is set.",
+            "worker_memory_limit.",
         )
     except BaseException as error:
         trace = traceback.format_exc()
@@ -269,7 +282,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument("--parent", type=int, required=True, help="process id of the server")
     parser.add_argument("--niceness", type=int, default=0)
     parser.add_argument("--scheduling", choices=["idle", "batch", "normal"], default="normal")
-    parser.add_argument("--memory", type=int, default=0, help="bytes of address space; 0: no limit")
+    parser.add_argument("--memory", type=int, default=0, help="bytes of address space; 0: all")
+    parser.add_argument("--cpu", type=int, default=0, help="seconds for each task; 0: core hours")
+    parser.add_argument("--file-size", type=int, default=0, help="bytes; 0: no limit")
+    parser.add_argument("--jail", type=Jail.from_json, help="what it is left with, as JSON")
     parser.add_argument("--tasks", default="jupyter_export.workers.tasks", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
 
@@ -295,7 +311,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Before the libraries are loaded: their threads inherit all of this.
     lower_priority(options.niceness, options.scheduling)
     limit_memory(options.memory)
-    Worker(inbox, channel, outputs).serve(options.tasks)
+    limit_files(options.file_size)
+    if options.jail is not None:
+        try:
+            enter(options.jail)
+        except OSError as error:
+            channel.send({"fatal": f"it cannot be locked in: {error}"})
+            sys.exit(1)
+    Worker(inbox, channel, outputs, options.cpu).serve(options.tasks)
 
 
 if __name__ == "__main__":

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExportError, WorkerLost
+from ..errors import ExportError, OutputError, TooMuchWork, WorkerLost
 from ..hardware.child import last_line
 from ..settings import Settings
-from .executor import Lane, OnProgress, Task
+from .executor import Lane, Offer, OnProgress, Task
+from .jail import Jail, folder, problem
+from .limits import has_compute_device, resident_bytes
 from .process import Run, WorkerOptions, WorkerProcess
 
-__all__ = ["LocalPool"]
+__all__ = ["Grounds", "LocalPool"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,19 @@ LATE_SECONDS = 5.0
 """Woken later than this, the server itself was stopped (Ctrl-Z, a suspended laptop)."""
 
 KILL_SECONDS = 5.0
+
+_OUT_OF_TIME = -getattr(signal, "SIGXCPU", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """Where the exports of a server, or of a shell, take place."""
+
+    sources: Path
+    """Folder of the files that they read."""
+    outputs: Path
+    """Folder of the files that they make."""
+    logs: Path | None = None
 
 
 @dataclass(kw_only=True)
@@ -42,9 +58,11 @@ class LocalPool:
     normal scheduling class, so that exports that fill all cores do not hold it up. Use it in one
     event loop, whose thread must live as long as the workers.
 
-    `silence_seconds` without a message (one is due each second) mean that a worker hangs;
+    `silence_seconds` without a message (one is due each second) mean that a worker hangs, as do
+    ``worker_stuck_seconds`` in which its task takes no step;
     `cancel_seconds` is what a cancelled task gets to stop by itself; an idle worker that holds
-    more than `idle_bytes` of memory is replaced.
+    more than `idle_bytes` of memory is replaced. With `grounds`, workers are locked in as the
+    setting `worker_jail` says.
     """
 
     def __init__(
@@ -52,18 +70,22 @@ class LocalPool:
         settings: Settings,
         size: int,
         *,
+        grounds: Grounds | None = None,
         tasks: str = "jupyter_export.workers.tasks",
         silence_seconds: float = 30.0,
         cancel_seconds: float = 0.5,
         idle_bytes: int = 2 * 2**30,
     ) -> None:
         self._settings = settings
+        self._grounds = grounds
         self._silence_seconds = silence_seconds
         self._cancel_seconds = cancel_seconds
         self._idle_bytes = idle_bytes
         self._workers: set[WorkerProcess] = set()
         self._expiry: dict[WorkerProcess, asyncio.TimerHandle] = {}
         self._closed = False
+        self.trouble = ""
+        """Why no worker could be started when that was last tried; empty: one could."""
 
         def lane(slots: int, scheduling: str = "") -> _Lane:
             return _Lane(
@@ -73,6 +95,8 @@ class LocalPool:
                     niceness=settings.worker_niceness,
                     scheduling=scheduling or settings.worker_scheduling,
                     memory=settings.worker_memory_limit,
+                    cpu_seconds=settings.worker_cpu_seconds,
+                    file_bytes=settings.worker_file_limit,
                     settings=settings.environment(),
                 ),
             )
@@ -84,13 +108,18 @@ class LocalPool:
         """The process ids of all workers that have not ended."""
         return frozenset(worker.pid for worker in self._workers)
 
+    def memory(self) -> list[int]:
+        """Bytes of memory that each worker holds now. Can be called in any thread."""
+        return [resident_bytes(worker.pid) for worker in tuple(self._workers)]
+
     async def start(self) -> None:
         """Start one worker per lane ahead of the first task, and wait until they are ready.
 
         Raises:
             WorkerLost: one cannot be started.
         """
-        fresh = [(lane, self._spawn(lane)) for lane in self._lanes.values() if not lane.idle]
+        jail = await asyncio.to_thread(self._jail, gpu=False, writes=False)
+        fresh = [(lane, self._spawn(lane, jail)) for lane in self._lanes.values() if not lane.idle]
         for lane, worker in fresh:
             self._give_back(lane, worker)
         for _, worker in fresh:
@@ -104,11 +133,15 @@ class LocalPool:
         Raises:
             ExportError: as the task raised it.
             WorkerLost: the worker died or stopped answering, or the pool was closed.
+            TooMuchWork: it took more of the processor than it may.
         """
         lane = self._lanes[task.lane]
         async with lane.slots:
+            jail = await asyncio.to_thread(
+                self._jail, gpu=task.gpu is not None, writes=task.writes_output
+            )
             while True:
-                worker = _suited(lane.idle, task) or self._spawn(lane)
+                worker = _suited(lane.idle, task, jail) or self._spawn(lane, jail)
                 if timer := self._expiry.pop(worker, None):
                     timer.cancel()
                 fresh = worker.runs == 0
@@ -121,6 +154,13 @@ class LocalPool:
                         raise
                 finally:
                     self._give_back(lane, worker)
+
+    async def offer(self, frames: int) -> Offer:
+        """Nothing: all is done here."""
+        return Offer()
+
+    def leave(self) -> None:
+        """Nothing is anywhere else."""
 
     async def retire(self, lease: str) -> None:
         """End the workers that hold this lease of a GPU, and wait until they have."""
@@ -145,15 +185,52 @@ class LocalPool:
         if left := await self._wait_for(workers, KILL_SECONDS):
             logger.error("action=close workers=%s reason='will not die'", [w.pid for w in left])
 
-    def _spawn(self, lane: _Lane) -> WorkerProcess:
+    def _jail(self, *, gpu: bool, writes: bool) -> Jail | None:
+        """What a worker for such a task is left with of the machine. Looks at the disk.
+
+        Raises:
+            ExportError: it is to be locked in, but cannot be.
+        """
+        grounds, settings = self._grounds, self._settings
+        if grounds is None or settings.worker_jail == "off":
+            return None
+        if why := problem():
+            if settings.worker_jail == "auto":
+                return None
+            raise ExportError(
+                f"Workers are to be locked in, but {why}.", "Set worker_jail to auto or off."
+            )
+        # What drivers of GPUs reach for differs from one to the other.
+        compute = gpu or (has_compute_device() and not settings.force_cpu)
+        if compute and settings.worker_jail == "auto":
+            return None
+        write = [settings.cache_path, *([grounds.logs] if grounds.logs else [])]
+        read = [grounds.sources, *([settings.models_path] if settings.models_path.exists() else [])]
+        if writes:
+            write.append(grounds.outputs)
+        try:
+            return Jail(read=tuple(map(folder, read)), write=tuple(map(folder, write)))
+        except OSError as error:
+            raise OutputError(
+                f"The folder {error.filename!r} cannot be made: {error.strerror}.",
+                "Check its permissions, then retry.",
+            ) from None
+
+    def _spawn(self, lane: _Lane, jail: Jail | None) -> WorkerProcess:
         if self._closed:
             raise self._lost("The worker pool is closed.")
         try:
-            worker = WorkerProcess(lane.options(), self._forget)
+            worker = WorkerProcess(replace(lane.options(), jail=jail), self._forget)
         except OSError as error:
-            raise self._lost(f"A worker process could not be started: {error}.") from error
+            self.trouble = f"A worker process could not be started: {error}."
+            raise self._lost(self.trouble) from error
         self._workers.add(worker)
+        worker.ready.add_done_callback(self._note_start)
         return worker
+
+    def _note_start(self, ready: asyncio.Future[dict[str, Any]]) -> None:
+        well = self._closed or bool(ready.result())
+        self.trouble = "" if well else "A worker process ended before it was ready."
 
     def _forget(self, worker: WorkerProcess) -> None:
         self._workers.discard(worker)
@@ -193,6 +270,8 @@ class LocalPool:
             message = run.outcome.result()
             if "lost" in message:
                 await asyncio.wait({worker.exited})
+                if message.get("code") == _OUT_OF_TIME != 0:
+                    raise _too_much(worker, run)
                 raise await self._worker_lost(worker, run, message["lost"])
         except asyncio.CancelledError:
             await _undisturbed(self._stop(worker, run))
@@ -203,14 +282,18 @@ class LocalPool:
         return result
 
     async def _until_done(self, worker: WorkerProcess, run: Run) -> None:
-        """Wait for the run's outcome; a worker silent for too long is killed."""
+        """Wait for the run's outcome; a worker silent or stuck for too long is killed."""
         while not run.outcome.done():
             before = time.monotonic()
             patience = worker.heard + self._silence_seconds - before
+            how = f"stopped answering for {self._silence_seconds:g} s and was ended"
+            stuck = self._settings.worker_stuck_seconds
+            if stuck and run.started and run.moved + stuck - before < patience:
+                patience = run.moved + stuck - before
+                how = f"got no further for {stuck:g} s and was ended"
             if patience <= 0:
                 worker.kill()
                 await asyncio.wait({worker.exited})
-                how = f"stopped answering for {self._silence_seconds:g} s and was ended"
                 raise await self._worker_lost(worker, run, how)
             await asyncio.wait({run.outcome}, timeout=patience)
             now = time.monotonic()
@@ -267,14 +350,26 @@ class LocalPool:
         return [worker for worker in workers if not worker.exited.done()]
 
 
-def _suited(idle: list[WorkerProcess], task: Task) -> WorkerProcess | None:
+def _too_much(worker: WorkerProcess, run: Run) -> TooMuchWork:
+    logger.warning("worker=%d action=lost task=%s how=cpu-limit", worker.pid, run.task.name)
+    return TooMuchWork(
+        f"{run.task.name!r} took more processor time than one piece of work may.",
+        "The source is probably damaged; else export at a smaller size, or raise "
+        "worker_cpu_seconds.",
+        task=run.task.name,
+    )
+
+
+def _suited(idle: list[WorkerProcess], task: Task, jail: Jail | None) -> WorkerProcess | None:
     """Take out the idle worker that was used last, of those that `task` may go to.
 
     A worker that has been on a GPU has memory there until it ends: it serves that lease alone.
     One that never was may take up any, unless it may have been told already which GPUs there are.
+    Nor does a worker get out of the jail that it is in.
     """
-    same = [worker for worker in idle if worker.gpu == task.gpu]
-    clean = [worker for worker in idle if worker.gpu is None and not worker.torch]
+    alike = [worker for worker in idle if worker.jail == jail]
+    same = [worker for worker in alike if worker.gpu == task.gpu]
+    clean = [worker for worker in alike if worker.gpu is None and not worker.torch]
     found = (same or clean)[-1] if same or clean else None
     if found is not None:
         idle.remove(found)

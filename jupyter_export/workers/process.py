@@ -12,6 +12,7 @@ from typing import Any
 
 from ..hardware.child import Child, describe_exit, python_command, scrubbed_environment
 from .executor import GpuShare, OnProgress, Task
+from .jail import Jail
 
 __all__ = ["Run", "WorkerOptions", "WorkerProcess"]
 
@@ -30,9 +31,15 @@ class WorkerOptions:
     scheduling: str
     """idle, batch or normal."""
     memory: int
-    """Bytes of address space; 0 sets no limit."""
+    """Bytes of address space; 0 is what the machine has."""
+    cpu_seconds: int
+    """Of the processor, for each task; 0 is one hour for each core."""
+    file_bytes: int
+    """The largest that a file may become; 0 sets no limit."""
     settings: Mapping[str, str]
     """Environment variables that tell the worker the server's settings."""
+    jail: Jail | None = None
+    """What it is left with of the machine; None: all that the user has."""
 
     def command(self) -> list[str]:
         """What to execute."""
@@ -42,6 +49,9 @@ class WorkerOptions:
             f"--niceness={self.niceness}",
             f"--scheduling={self.scheduling}",
             f"--memory={self.memory}",
+            f"--cpu={self.cpu_seconds}",
+            f"--file-size={self.file_bytes}",
+            *([f"--jail={self.jail.to_json()}"] if self.jail else []),
             f"--tasks={self.tasks}",
         )
 
@@ -53,12 +63,16 @@ class Run:
     task: Task
     on_progress: OnProgress
     outcome: asyncio.Future[dict[str, Any]]
-    """The worker's last message about it, or ``{"lost": how the worker ended}``."""
+    """The worker's last message about it, or ``{"lost": how the worker ended, "code": exit}``."""
     id: str = field(default_factory=lambda: str(next(_numbers)))
     started: bool = False
     """The worker has begun with it."""
     log_at: int = 0
     """Length of the task's log when it began, in bytes."""
+    steps: int = 0
+    """How far the task was at its last word: a number that grows while it gets on."""
+    moved: float = 0.0
+    """When that number grew last, in seconds of the monotonic clock."""
 
 
 class WorkerProcess:
@@ -70,6 +84,8 @@ class WorkerProcess:
 
     def __init__(self, options: WorkerOptions, on_exit: Callable[[WorkerProcess], None]) -> None:
         self._on_exit = on_exit
+        self.jail = options.jail
+        """What it is left with of the machine."""
         self._run: Run | None = None
         self._fatal = ""
         loop = asyncio.get_running_loop()
@@ -109,8 +125,10 @@ class WorkerProcess:
         return self._child.heard
 
     def forgive(self, now: float) -> None:
-        """Count its silence from `now` on."""
+        """Count its silence, and the time without progress, from `now` on."""
         self._child.heard = now
+        if self._run is not None:
+            self._run.moved = now
 
     def begin(self, task: Task, on_progress: OnProgress, now: float) -> Run:
         """Give it `task`; it must not be busy."""
@@ -120,7 +138,8 @@ class WorkerProcess:
         self.runs += 1
         self.forgive(now)
         if self.exited.done():
-            self._finish({"lost": describe_exit(self.exited.result())})
+            code = self.exited.result()
+            self._finish({"lost": describe_exit(code), "code": code})
         self.gpu = self.gpu or task.gpu
         message = {"run": run.id, "task": task.name, "params": task.params, "log": task.log}
         if task.gpu is not None:
@@ -156,7 +175,8 @@ class WorkerProcess:
         run = self._run
         if run is None or message.get("id") != run.id:
             return
-        run.started = True
+        if not run.started:
+            run.started, run.moved = True, self.heard
         if "result" in message or "error" in message:
             self.resident = message.get("rss", 0)
             self.torch = self.torch or bool(message.get("torch"))
@@ -164,6 +184,9 @@ class WorkerProcess:
             self._finish(message)
             return
         run.log_at = message.get("log_at", run.log_at)
+        steps = message.get("steps", run.steps)
+        if steps != run.steps or "progress" in message:
+            run.steps, run.moved = steps, self.heard
         try:
             run.on_progress(message.get("progress", {}))
         except Exception:
@@ -179,5 +202,5 @@ class WorkerProcess:
         if not self.ready.done():
             self.ready.set_result({})
         how = f"could not start: {self._fatal}" if self._fatal else f"ended ({describe_exit(code)})"
-        self._finish({"lost": how})
+        self._finish({"lost": how, "code": code})
         self._on_exit(self)

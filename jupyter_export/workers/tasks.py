@@ -4,39 +4,56 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CacheLost, SourceUnreadable
+from ..errors import CacheLost, SourceUnreadable, WorkersUnfit
 from ..hardware.encoders import options
 from ..media.animate import animate
 from ..media.assemble import assemble
 from ..media.audio import render_audio
 from ..media.bitstream import bitstream
-from ..media.cache import SegmentCache
-from ..media.interrupt import checking
-from ..media.plan import Plan, make_plan
-from ..media.preview import at_time, jpeg_of
+from ..media.cache import Damage, SegmentCache
+from ..media.cost import BYTES_PER_SECOND, key_of, outcome, segment_work, shared_work, source_of
+from ..media.effects.base import Picture, on_processor
+from ..media.facts import SourceFacts
+from ..media.plan import Plan, Segment, make_plan
+from ..media.preview import at_time, jpeg_of, source_offset
 from ..media.probe import probe
-from ..media.recipe import SegmentRecipe
+from ..media.recipe import SegmentRecipe, versions
 from ..media.render import render_segment
-from ..media.shapes import depth_of
-from ..media.smart import Streams, wanted
+from ..media.shapes import depth_of, upright_picture
+from ..media.smart import Streams, may_copy, wanted
 from ..media.still import still
+from ..media.views import before, stage
 from ..paths import resolve_source
-from ..spec import ExportSpec, SpeedRange, parse
+from ..spec import Codec, ExportSpec, Kind, Quality, Source, SpeedRange, parse
 from .context import TaskContext
-from .memory import peak_mib, vram_of
-from .sources import Readers, check_unchanged, damage, look_at
+from .memory import free_gpu, peak_mib, vram_of
+from .origin import facts_of, origin_of
+from .sources import (
+    Looks,
+    Readers,
+    careful_readers,
+    check_unchanged,
+    damage_in_words,
+    damage_of,
+    look_at,
+)
 
 __all__ = ["TASKS"]
 
 Params = dict[str, Any]
 
 INSPECTED_SECONDS = 10.0
+
+#: Of previews that are kept: what is edited, what it is given, before and after.
+PLANS = 8
 
 _AS_IT_IS = SpeedRange(start=0, end=1, rate=1)
 
@@ -54,27 +71,55 @@ def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
     made = make_plan_of(params, spec, "libx264", only=only + 2 * spec.transition.seconds)
     source = made.sources[0]
     return {
+        "bytes": _whole_bytes(spec, made, params, only),
         "duration": source.duration,
         "width": source.video.upright_width,
         "height": source.video.upright_height,
         "frames": None,
         "vram": vram_of(made),
+        "may_copy": any(may_copy(spec, source.video.codec) for source in made.sources),
     }
 
 
 def plan(params: Params, context: TaskContext) -> dict[str, Any]:
     """Cut the export into segments: ``{root, spec, allow_hidden, encoder, cache,
-    segment_seconds}``. The plan stays in the cache; its id is what the other tasks get."""
-    made = make_plan_of(params, parse(params["spec"]), params["encoder"], copying=True)
+    segment_seconds, on_processor}``. The plan stays in the cache; its id is what the other tasks
+    get. With `on_processor` effects use no GPU."""
+    spec = parse(params["spec"])
+    with on_processor(params.get("on_processor", False)):
+        made = make_plan_of(params, spec, params["encoder"], copying=True)
+    quality = spec.encoding.quality
     return {
         "plan": _cache(params).put_plan(made.model_dump_json()),
-        "segments": [{"id": s.id, "kind": s.kind, "frames": s.frames} for s in made.segments],
+        "segments": [
+            {
+                "id": s.id,
+                "kind": s.kind,
+                "frames": s.frames,
+                "work": segment_work(s, made, quality).to_json(),
+            }
+            for s in made.segments
+        ],
+        "work": {
+            "key": key_of(spec, made),
+            "source": source_of(made),
+            "shared": shared_work(made, 0).to_json(),
+            "bytes_per_second": BYTES_PER_SECOND,
+        },
+        "origin": origin_of(spec, made, Path(params["root"])),
         "audio": {"id": made.audio.id} if made.audio and made.audio.id else None,
         "total_frames": made.total_frames,
         "encoder": made.encoder,
         "notes": list(made.notes),
         "vram": vram_of(made),
     }
+
+
+def estimate(params: Params, context: TaskContext) -> dict[str, Any]:
+    """What the export would be and take: what `plan` is given; nothing is written."""
+    spec = parse(params["spec"])
+    made = make_plan_of(params, spec, params["encoder"], copying=True)
+    return {**outcome(spec, made, _cache(params)), "vram": vram_of(made)}
 
 
 def render(params: Params, context: TaskContext) -> dict[str, Any]:
@@ -84,32 +129,82 @@ def render(params: Params, context: TaskContext) -> dict[str, Any]:
     """
     made, cache = _plan(params)
     segment = made.segments[params["index"]]
+    sources = [made.sources[i] for i in segment.sources]
+    return _rendered(segment, sources, made.sources, cache, context)
+
+
+def render_alone(params: Params, context: TaskContext) -> dict[str, Any]:
+    """Render one segment without its plan, on another machine: ``{segment, sources, cache}``.
+
+    `sources` are those of the segment's strands, with their places on this machine.
+
+    Raises:
+        WorkersUnfit: the libraries here are others than those that the segment was planned with.
+    """
+    segment = Segment.model_validate(params["segment"])
+    sources = [SourceFacts.model_validate(source) for source in params["sources"]]
+    recipe = segment.recipe
+    assert isinstance(recipe, SegmentRecipe)
+    differing = {
+        name: here
+        for name in {*recipe.versions, *versions()}
+        if (here := versions().get(name)) != recipe.versions.get(name)
+    }
+    if differing:
+        name, here = min(differing.items())
+        raise WorkersUnfit(
+            f"has {name} {here or 'missing'}, but the server plans with "
+            f"{recipe.versions.get(name, 'none')}",
+            always=True,
+        )
+    return _rendered(segment, sources, sources, _cache(params), context)
+
+
+def _rendered(
+    segment: Segment,
+    sources: Sequence[SourceFacts],
+    unchanged: Sequence[SourceFacts],
+    cache: SegmentCache,
+    context: TaskContext,
+) -> dict[str, Any]:
     recipe = segment.recipe
     assert isinstance(recipe, SegmentRecipe)
     found = cache.find(segment.id)
     if found is not None:
-        return {"reused": True, "frames": found.frames}
-    check_unchanged(made.sources)
+        notes = damage_in_words(sources, found.damage)
+        return {"reused": True, "frames": found.frames, "notes": notes}
+    check_unchanged(unchanged)
 
     def on_frame(count: int) -> None:
         context.check()
         context.progress({"frames": count})
 
-    with (
-        checking(context.check),
-        _readers.of([made.sources[i] for i in segment.sources]) as readers,
-    ):
-        for reader in readers:
-            reader.damaged.clear()
-        entry = cache.put(
-            segment.id,
-            lambda target: render_segment(recipe, readers, target, on_frame),
-        )
-        notes = damage([made.sources[i] for i in segment.sources], readers)
+    found_damage: tuple[Damage, ...] = ()
+
+    def heard(_: int) -> None:
+        on_frame(segment.frames)
+
+    def make(target: Path) -> int:
+        nonlocal found_damage
+        with _readers.of(sources) as readers:
+            for reader in readers:
+                reader.damaged.clear()
+                reader.unsure = False
+            count = render_segment(recipe, readers, target, on_frame)
+            found_damage = damage_of(readers)
+            unsure = any(reader.unsure for reader in readers)
+        if unsure:
+            with careful_readers(sources) as readers:
+                count = render_segment(recipe, readers, target, heard)
+                found_damage = damage_of(readers)
+        return count
+
+    entry = cache.put(segment.id, make, lambda: found_damage)
     return {
         "reused": False,
         "frames": entry.frames,
-        "notes": notes,
+        "bytes": entry.bytes,
+        "notes": damage_in_words(sources, entry.damage),
         "vram_peak_mib": peak_mib(),
     }
 
@@ -172,18 +267,24 @@ def probe_source(params: Params, context: TaskContext) -> dict[str, Any]:
 
 
 def preview(params: Params, context: TaskContext) -> dict[str, Any]:
-    """A frame of an export as JPEG in base 64: ``{root, spec, allow_hidden, time, width}``."""
-    spec = parse(params["spec"])
-    made = _previewed.plan(params, spec)
-    segment, recipe, time = at_time(made, params["time"])
-    with (
-        checking(context.check),
-        _previewed.readers.of([made.sources[i] for i in segment.sources]) as readers,
-    ):
-        data = jpeg_of(recipe, readers, params["width"])
+    """A frame of an export as JPEG in base 64: ``{root, spec, allow_hidden, time, width, show}``.
+
+    `show` is "result", "before", or the field of an effect, whose picture is then shown as it is
+    given to it, at a time of its own clock; see `jupyter_export.media.views`.
+    """
+    made, offset = _previewed.plan(params, parse(params["spec"]))
+    context.check()
+    shown = at_time(made, Fraction(params["time"]) - offset)
+    sources = [made.sources[i] for i in shown.segment.sources]
+    try:
+        with _previewed.readers.of(sources) as readers:
+            data = jpeg_of(shown.recipe, readers, params["width"])
+    finally:
+        free_gpu()  # exports wait for it, and the next frame may be minutes away
     return {
         "jpeg": base64.b64encode(data).decode(),
-        "time": float(time),
+        "time": float(shown.begin + offset),
+        "next": float(shown.end + offset),
         "duration": float(made.duration * made.time_base),
         "width": made.picture.width,
         "height": made.picture.height,
@@ -197,51 +298,87 @@ def make_plan_of(
     *,
     only: float | None = None,
     copying: bool = False,
+    looks: Looks | None = None,
 ) -> Plan:
     """The plan of `spec`; of the first `only` seconds of each of its sources, if given.
 
-    Without `copying`, everything is rendered.
+    Without `copying`, everything is rendered. `looks` remember what was seen of the sources.
     """
     quality = spec.segment_encoding.quality
-    joins = "libx264"
+    joins = "libx265" if spec.encoding.codec is Codec.HEVC else "libx264"
     if quality == "lossless":
         encoder = joins = "ffv1"
-    sources, taken = look_at(params, spec, only=only)
+    sources, taken = look_at(params, spec, only=only, looks=looks)
+    bits = depth_of(spec, sources)
     streams = None
     if copying:
         found = {t.field: bitstream(t.facts, t.times) for t in taken if wanted(spec, t)}
-        streams = Streams(found, options(joins, quality))
+        streams = Streams(found, options(joins, quality, bits=bits))
     return make_plan(
         spec,
         sources,
         taken,
-        options(encoder, quality, bits=depth_of(spec, sources)),
+        options(encoder, quality, bits=bits),
         streams=streams,
         segment_seconds=params.get("segment_seconds", 8.0),
     )
 
 
+def _whole_bytes(spec: ExportSpec, made: Plan, params: Params, only: float) -> float:
+    """About how large the output will be, from the plan of `only` the first seconds."""
+    length = looked = original = 0.0
+    for source, facts in facts_of(spec, made, Path(params["root"])):
+        end = min(filter(None, (source.end, facts.duration)), default=source.start)
+        seconds = max(0.0, end - source.start)
+        length += seconds
+        looked += min(seconds, only)
+        original += facts.fingerprint.size * seconds / (facts.duration or seconds or 1.0)
+    quality = spec.encoding.quality
+    lossless = quality is Quality.LOSSLESS
+    coded = sum(segment_work(s, made, quality).coded for s in made.segments)
+    total = coded * (length / looked if looked else 1.0)
+    # What may be copied is reckoned by what it is now: an export that fits must not be refused.
+    copies = spec.encoding.smart and spec.kind not in {Kind.FRAMING, Kind.COMPARE}
+    return min(total, original) if copies and not lossless else total
+
+
 class _Previewed:
-    """The plan and the files of the last preview: who looks at one frame looks at more."""
+    """The latest plans and files of previews: who looks at one frame looks at more."""
 
     def __init__(self) -> None:
         self.readers = Readers()
-        self._made: tuple[str, Plan] | None = None
+        self._looks = Looks()
+        self._made: OrderedDict[str, tuple[Plan, Fraction]] = OrderedDict()
 
-    def plan(self, params: Params, spec: ExportSpec) -> Plan:
-        """The plan of `spec`, made again if it or a source has changed."""
+    def plan(self, params: Params, spec: ExportSpec) -> tuple[Plan, Fraction]:
+        """The plan of what is to be shown of `spec`, made again if it or a source has changed;
+        and the time at which the output begins on the clock that is asked about, in seconds."""
         # Where the output goes and how well it is encoded does not show in a preview.
         asked = spec.model_dump_json(exclude={"output": True, "project": True})
-        key = f"{params['root']}\n{params['allow_hidden']}\n{asked}"
-        if self._made is not None and self._made[0] == key:
+        key = "\n".join((params["root"], str(params["allow_hidden"]), params["show"], asked))
+        if key in self._made:
+            self._made.move_to_end(key)
             with contextlib.suppress(SourceUnreadable):
-                check_unchanged(self._made[1].sources)
-                return self._made[1]
-        self.readers.close()
+                check_unchanged(self._made[key][0].sources)
+                return self._made[key]
         encoding = spec.encoding.model_copy(update={"smart": False})
         plain = spec.model_copy(update={"encoding": encoding, "output": "preview.mkv"})
-        self._made = key, make_plan_of(params, plain, "libx264")
-        return self._made[1]
+        self._made[key] = self._make(params, plain)
+        if len(self._made) > PLANS:
+            self._made.popitem(last=False)
+        return self._made[key]
+
+    def _make(self, params: Params, spec: ExportSpec) -> tuple[Plan, Fraction]:
+        def upright(source: Source) -> Picture:
+            return upright_picture(self._looks.facts(params, source, "sources[0]"))
+
+        show, in_source = params["show"], False
+        if show == "before":
+            spec = before(spec, upright)
+        elif show != "result":
+            spec, in_source = stage(spec, show, upright)
+        made = make_plan_of(params, spec, "libx264", looks=self._looks)
+        return made, source_offset(made) if in_source else Fraction(0)
 
 
 _readers = Readers()
@@ -270,7 +407,9 @@ def _parsed(path: Path) -> Plan:
 TASKS: dict[str, Callable[[Params, TaskContext], dict[str, Any]]] = {
     "inspect": inspect,
     "plan": plan,
+    "estimate": estimate,
     "render": render,
+    "render_alone": render_alone,
     "audio": audio,
     "assemble": assemble_part,
     "still": one_still,

@@ -16,7 +16,8 @@ import pytest
 from effects_support import highlight, region
 from support import export_here, ffmpeg
 
-pytestmark = pytest.mark.benchmark
+#: To encode three minutes takes five on two cores.
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1200)]
 
 PAIRS = 1
 #: The preset of quality balanced.
@@ -35,6 +36,22 @@ def film(tmp_path_factory: pytest.TempPathFactory, media: Path) -> Path:
     # The sound apart: where it is longer than the picture, the loop would leave gaps.
     ffmpeg(
         *("-stream_loop", 29, "-i", folder / "reel.mp4", "-f", "lavfi", "-i", "sine", "-t", 600),
+        *("-c:v", "copy", "-c:a", "aac", folder / "film.mp4"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory, media: Path) -> Path:
+    """Two minutes of 1080p30 with a keyframe every 10 s."""
+    folder = tmp_path_factory.mktemp("slow")
+    ffmpeg(
+        *("-stream_loop", 3, "-i", media / "bunny_720p25.mp4", "-t", 20, "-an"),
+        *("-vf", "scale=1920:1080,fps=30", "-c:v", "libx264", "-preset", "fast", "-g", 300),
+        *("-keyint_min", 300, "-sc_threshold", 0, folder / "reel.mp4"),
+    )
+    ffmpeg(
+        *("-stream_loop", 5, "-i", folder / "reel.mp4", "-f", "lavfi", "-i", "sine", "-t", 120),
         *("-c:v", "copy", "-c:a", "aac", folder / "film.mp4"),
     )
     return folder
@@ -85,3 +102,34 @@ def test_an_overlay_that_touches_a_tenth(film: Path, tmp_path: Path) -> None:
     cut = ("-ss", 120, "-t", 60, "-i", film / "film.mp4")
     box = "drawbox=x=760:y=340:w=400:h=400:color=yellow:t=4:enable='between(t,26,32)'"
     faster("an overlay on a tenth of 60 s", spec, film, tmp_path, *cut, "-vf", box)
+
+
+def test_long_groups_of_pictures_cost_what_their_touched_frames_cost(
+    slow: Path, tmp_path: Path
+) -> None:
+    """A clip of a minute that begins and ends inside groups of 10 s, against an export of those
+    frames alone that it has to render."""
+    start = 23.1
+    source = {"path": "film.mp4", "start": start, "end": start + 60}
+    spec = {"kind": "clip", "sources": [source], "output": "o.mp4"}
+    begun = time.perf_counter()
+    done = export_here(spec, slow, tmp_path / "o")
+    smart = time.perf_counter() - begun
+    touched, frames, at = [], 0, 0
+    for segment in done.plan["segments"]:
+        first, at = at, at + segment["frames"]
+        if segment["kind"] == "render":
+            frames += segment["frames"]
+            taken = {"start": start + first / 30 - 0.001, "end": start + at / 30 - 0.001}
+            touched.append({"path": "film.mp4", **taken})
+    assert 0 < frames < done.plan["total_frames"]
+    spec = {"kind": "concat", "sources": touched, "output": "t.mp4", "encoding": {"smart": False}}
+    begun = time.perf_counter()
+    alone = export_here(spec, slow, tmp_path / "t")
+    rendering = time.perf_counter() - begun
+    assert alone.result["frames"] == frames
+    print(
+        f"\nGOPs of 10 s: {smart:.2f} s, {smart / rendering:.2f} times as long as its {frames} "
+        f"touched frames of {done.plan['total_frames']} ({rendering:.2f} s); "
+        f"load {os.getloadavg()[0]:.1f}"
+    )

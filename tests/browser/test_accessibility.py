@@ -5,27 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lab_support import RunningLab, open_lab, row, run_all, show_sidebar
-from playwright.sync_api import BrowserContext, Page, expect
-from server_support import REPOSITORY, clip
-
-AXE = REPOSITORY / "js/node_modules/axe-core/axe.min.js"
-
-CHECK = """async selector => {
-  // JupyterLab's body has no height and clips; axe would take all text for invisible.
-  document.body.style.height = '100vh';
-  const { violations, passes } = await axe.run(selector);
-  const contrast = [...violations, ...passes].find(rule => rule.id === 'color-contrast');
-  if (!(contrast?.nodes.length > 1)) return ['no text was looked at'];
-  return violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.failureSummary}`));
-}"""
-
-
-def complaints(page: Page, selector: str) -> list[str]:
-    """What axe-core says against everything inside `selector`."""
-    page.wait_for_selector(selector)
-    found: list[str] = page.evaluate(CHECK, selector)
-    return found
+from lab_support import AXE, RunningLab, complaints, open_lab, row, run_all, show_sidebar
+from playwright.sync_api import BrowserContext, expect
+from server_support import clip
 
 
 def wide_awake(lab: RunningLab) -> dict[str, dict[str, Any]]:

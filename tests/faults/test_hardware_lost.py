@@ -180,3 +180,21 @@ def test_an_encoder_that_was_uninstalled_since_the_last_look_gives_way_to_softwa
     assert "h264_nvenc failed" in job["encoder"]["reason"]
     assert job["attempt"] == 1
     assert len(decode(server.root / "o0.mp4").times) == 60
+
+
+def test_a_clip_that_is_copied_does_not_wait_for_the_hardware_encoder(
+    server: RunningServer, nvidia: Nvidia
+) -> None:
+    nvidia.set("delay", 150_000)
+    server.http.patch("limits", json={"nvenc_sessions": 1}).raise_for_status()
+    long = server.submit(spec())["id"]
+    eventually(lambda: nvidia.pictures > 5, seconds=60)
+    source = {"path": "small.mp4", "start": 0.5}
+    cut = {**spec(1), "sources": [source], "encoding": {"quality": "fast"}}
+    job = server.until(server.submit(cut)["id"], "completed", "failed")
+    assert job["state"] == "completed", job
+    assert job["segments"]["copied"] and job["segments"]["rendered"]
+    assert "libx264 (software): it joins" in job["encoder"]["reason"]
+    assert server.job(long)["state"] == "running", "the session became free too early to tell"
+    nvidia.set("delay", 0)
+    server.until(long, "completed")

@@ -87,7 +87,7 @@ def test_stress_with_murders_never_overbooks_and_leaves_nothing(
 
     holders = [start(number) for number in range(6)]
     dead: list[int] = []
-    most, seen = 0, set[int]()
+    most, seen, freed = 0, set[int](), list[float]()
     try:
         for process in holders:
             assert first_line(process) == "ready"  # still root
@@ -106,8 +106,12 @@ def test_stress_with_murders_never_overbooks_and_leaves_nothing(
             time.sleep(0.001)
             if audit % (audits // kills) == audits // kills - 1:
                 number = random.randrange(6)
+                begun = time.perf_counter()
                 end(holders[number])
                 dead.append(holders[number].pid)
+                standing = leases.standing()
+                assert dead[-1] not in {one.pid for one in (*standing.held, *standing.wanted)}
+                freed.append(time.perf_counter() - begun)
                 holders[number] = start(number)
     finally:
         for process in holders:
@@ -118,6 +122,10 @@ def test_stress_with_murders_never_overbooks_and_leaves_nothing(
     assert len(dead) == kills
     assert leases.standing() == Standing(held=(), wanted=())
     assert list(shared.iterdir()) == []
+    print(
+        f"{audits} audits, 0 overbookings; {kills} kills, free after {min(freed) * 1e3:.0f} to "
+        f"{max(freed) * 1e3:.0f} ms, reaped and looked at; nothing left behind"
+    )
 
 
 def test_a_lease_of_another_user_counts_and_ends_with_its_process(

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,29 @@ async def test_a_stopped_worker_is_noticed_and_ended(pool: LocalPool) -> None:
     assert (await pool.run(Task(name="echo", params={}), ignore))["got"] == {}
 
 
+async def test_a_task_that_takes_no_step_is_ended_although_its_worker_answers(
+    pool: LocalPool,
+) -> None:
+    pool._settings.worker_stuck_seconds = 2.0
+    run, pid = await start(pool, "deaf")
+    with pytest.raises(WorkerLost, match="got no further for 2 s"):
+        await run
+    assert not alive(pid)
+    assert (await pool.run(Task(name="echo", params={}), ignore))["got"] == {}
+
+
+async def test_a_task_that_takes_steps_is_left_alone_although_it_reports_nothing(
+    pool: LocalPool,
+) -> None:
+    pool._settings.worker_stuck_seconds = 3.0
+    run, _ = await start(pool, "until_cancelled")
+    await asyncio.wait({run}, timeout=6.0)
+    assert not run.done()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
 async def test_a_worker_stopped_while_idle_costs_the_next_task_nothing(pool: LocalPool) -> None:
     first = await pool.run(Task(name="echo", params={}), ignore)
     os.kill(first["pid"], signal.SIGSTOP)
@@ -220,6 +244,8 @@ async def test_fifty_tasks_leave_no_process_no_thread_and_no_descriptor(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(HERE))
+    # The loop's own threads, for calls that block, are as many as there were at once: one here.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
     async def use(rounds: int) -> None:
         pool = LocalPool(Settings(data_dir=str(tmp_path)), 2, tasks="worker_tasks")

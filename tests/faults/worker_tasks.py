@@ -27,6 +27,11 @@ def load_torch(params: Params, context: TaskContext) -> Params:
     return {}
 
 
+def touch(params: Params, context: TaskContext) -> Params:
+    Path(params["path"]).touch()
+    return {}
+
+
 def count(params: Params, context: TaskContext) -> Params:
     """Reports every number at once; finishes when the file `until` exists."""
     for number in range(params["numbers"]):
@@ -137,6 +142,7 @@ TASKS = {
     function.__name__: function
     for function in (
         echo,
+        touch,
         load_torch,
         count,
         damaged,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from math import exp
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from hdr_support import pq, sdr
 from support import clip_spec, complaints, export_here, ffmpeg, ffmpeg_exe, framing_spec
 
 from jupyter_export.media.effects.base import Picture
@@ -94,53 +94,6 @@ def said(frame: av.VideoFrame) -> tuple[int, ...]:
 WHOLE = [(0, 0, 0, ACROSS * PATCH, DOWN * PATCH)]
 
 
-def _pq(signal: float) -> float:
-    """SMPTE ST 2084: cd/m²."""
-    p = signal ** (32 / 2523)
-    return 1e4 * (max(p - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * p)) ** (8192 / 1305)
-
-
-def _pq_back(light: float) -> float:
-    p = (light / 1e4) ** (1305 / 8192)
-    return ((107 / 128 + 2413 / 128 * p) / (1 + 2392 / 128 * p)) ** (2523 / 32)
-
-
-def _eetf(light: float, peak: float) -> float:
-    """BT.2390, 5.4.1, to 203 cd/m², without a black level."""
-    top = _pq_back(peak)
-    e, most = min(_pq_back(light) / top, 1), _pq_back(203) / top
-    knee = 1.5 * most - 0.5
-    if e >= knee:
-        t = (e - knee) / (1 - knee)
-        e = (
-            (2 * t**3 - 3 * t**2 + 1) * knee
-            + (t**3 - 2 * t**2 + t) * (1 - knee)
-            + (-2 * t**3 + 3 * t**2) * most
-        )
-    return _pq(e * top)
-
-
-def _sdr(signal: np.ndarray, transfer: str, peak: float) -> list[float]:
-    """One pixel of HDR as SDR R'G'B' of BT.709."""
-    if transfer == "smpte2084":
-        light = [_pq(float(s)) for s in signal]
-    else:
-        a, b, c = 0.17883277, 0.28466892, 0.55991073
-        scene = [s * s / 3 if s <= 0.5 else (exp((s - c) / a) + b) / 12 for s in signal]
-        y = 0.2627 * scene[0] + 0.678 * scene[1] + 0.0593 * scene[2]
-        light = [1000 * y**0.2 * s if y else 0.0 for s in scene]
-    most = max(light)
-    if not most:
-        return [0.0] * 3
-    r, g, b = (v * _eetf(most, peak) / most / 203 for v in light)
-    linear = (
-        1.6605 * r - 0.5876 * g - 0.0728 * b,
-        -0.1246 * r + 1.1329 * g - 0.0083 * b,
-        -0.0182 * r - 0.1006 * g + 1.1187 * b,
-    )
-    return [min(max(v, 0), 1) ** (1 / 2.4) for v in linear]
-
-
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
 @pytest.mark.parametrize("way", ["cropped", "clip", "dissolved into SDR", "smaller"])
 def test_hdr_becomes_the_sdr_of_the_standards(transfer: str, way: str, tmp_path: Path) -> None:
@@ -158,8 +111,8 @@ def test_hdr_becomes_the_sdr_of_the_standards(transfer: str, way: str, tmp_path:
         spec = framing_spec("hdr.mkv", "o.mkv", WHOLE, WHOLE[0][3:], quality="lossless")
         spec["encoding"]["size"] = size
     else:
-        sdr = yuv(colours(1), "bt709", 8)
-        write(tmp_path / "sdr.mkv", sdr, 8, *tags("bt709", "bt709", "bt709"))
+        usual = yuv(colours(1), "bt709", 8)
+        write(tmp_path / "sdr.mkv", usual, 8, *tags("bt709", "bt709", "bt709"))
         spec = clip_spec("hdr.mkv", "o.mkv", quality="lossless")
         spec |= {"kind": "concat", "transition": {"type": "dissolve", "seconds": 0.08}}
         spec["sources"].append({"path": "sdr.mkv"})
@@ -172,7 +125,7 @@ def test_hdr_becomes_the_sdr_of_the_standards(transfer: str, way: str, tmp_path:
     assert any(f"HDR ({name}); it was tone-mapped" in note for note in done.plan["notes"])
     if way == "smaller":
         return
-    expected = np.array([[_sdr(p, transfer, 1000) for p in row] for row in signal])
+    expected = np.array([[sdr(p, transfer, 1000) for p in row] for row in signal])
     error = got - np.rint(yuv(expected, "bt709", 8))
     # Where colours are clipped to the gamut, the table has no point on the edge.
     assert np.abs(error).mean() < 0.5
@@ -180,7 +133,7 @@ def test_hdr_becomes_the_sdr_of_the_standards(transfer: str, way: str, tmp_path:
     assert 10 * np.log10(255**2 / (error**2).mean()) > 48
     if way == "dissolved into SDR":
         last, _ = patches(done.path, 7)
-        assert np.abs(last - np.rint(sdr)).max() <= 1
+        assert np.abs(last - np.rint(usual)).max() <= 1
 
 
 def test_the_brightest_white_of_the_mastering_display_becomes_white(tmp_path: Path) -> None:
@@ -195,10 +148,10 @@ def test_the_brightest_white_of_the_mastering_display_becomes_white(tmp_path: Pa
     write(tmp_path / "hdr.mp4", yuv(grey, "bt2020", 10), 10, *options)
     spec = framing_spec("hdr.mp4", "o.mkv", WHOLE, WHOLE[0][3:], quality="lossless")
     got, _ = patches(export_here(spec, tmp_path, tmp_path / "o").path)
-    expected = np.array([[_sdr(p, "smpte2084", 4000) for p in row] for row in grey])
+    expected = np.array([[sdr(p, "smpte2084", 4000) for p in row] for row in grey])
     assert np.abs(got - np.rint(yuv(expected, "bt709", 8))).max() <= 2
     # With an unknown display, 1000 cd/m² would be white already.
-    levels = [_pq(float(g[0])) for g in grey.reshape(-1, 3)]
+    levels = [pq(float(g[0])) for g in grey.reshape(-1, 3)]
     luma = got.reshape(-1, 3)[:, 0]
     assert luma[np.searchsorted(levels, 4000)] >= 234
     assert luma[np.searchsorted(levels, 1000)] < 232

@@ -12,7 +12,6 @@ from footage import CLASSES
 from support import clip_spec, complaints, decode, export_here, ffmpeg, psnr, samples
 
 from jupyter_export.errors import SpecError
-from jupyter_export.workers.tasks import TASKS
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=3", "-pix_fmt", "yuv420p")
 CODECS: dict[str, tuple[str, ...]] = {
@@ -42,29 +41,16 @@ def damage(path: Path, first: int, last: int) -> None:
     path.write_bytes(data)
 
 
-def rendered_notes(spec: dict[str, Any], root: Path, folder: Path, seconds: float) -> list[str]:
-    """What the worker's tasks tell the job while they render."""
-    from support import Context
-
-    cache = str(folder / "segments")
-    context: Any = Context()
-    params = {"root": str(root), "spec": spec, "encoder": "libx264", "cache": cache}
-    plan = TASKS["plan"]({**params, "segment_seconds": seconds}, context)
-    notes = []
-    for index in range(len(plan["segments"])):
-        done = TASKS["render"]({"plan": plan["plan"], "index": index, "cache": cache}, context)
-        notes += done["notes"]
-    return notes
-
-
 @pytest.mark.parametrize("name", CODECS)
 def test_damaged_frames_are_concealed_and_told(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     ffmpeg(*PICTURE, *CODECS[name], path)
     whole = decode(export_here(_lossless(name), tmp_path, tmp_path / "whole").path)
     damage(path, 33, 36)
-    notes = rendered_notes(_lossless(name), tmp_path, tmp_path / "o", 1.0)
     done = export_here(_lossless(name), tmp_path, tmp_path / "o", segment_seconds=1.0)
+    notes = done.notes
+    again = export_here(_lossless(name), tmp_path, tmp_path / "o", segment_seconds=1.0)
+    assert again.notes == notes and not any(again.rendered), "what is reused tells nothing"
     out = decode(done.path)
     assert complaints(done.path) == ""
     assert len(out.times) == len(whole.times) == 75
@@ -75,6 +61,24 @@ def test_damaged_frames_are_concealed_and_told(name: str, tmp_path: Path) -> Non
     assert notes or name in TELL_NOTHING, "the job is not told"
     assert all("damaged frame" in note and name in note for note in notes)
     assert not notes or " 1." in notes[0]  # s
+
+
+def test_what_is_made_of_damage_is_the_same_every_time(tmp_path: Path) -> None:
+    """However the frames are cut, read in whichever order, by however many threads at once."""
+    path = tmp_path / "h264.mp4"
+    ffmpeg(*PICTURE, "-c:v", "libx264", "-g", 75, "-bf", 0, "-threads", 1, path)
+    damage(path, 33, 36)
+    spec = _lossless("h264.mp4")
+    ffmpeg(
+        "-threads", 1, "-i", path, "-c:v", "ffv1", "-fps_mode", "passthrough", tmp_path / "r.mkv"
+    )
+    expected = decode(tmp_path / "r.mkv").luma
+    for seconds in (8.0, 0.5, 0.5):
+        for order in (None, lambda indices: indices[::-1]):
+            folder = tmp_path / f"{seconds} {order}"
+            done = export_here(spec, tmp_path, folder, segment_seconds=seconds, order=order)
+            # From the damage on, all that refers to it differs.
+            assert (decode(done.path).luma == expected).all()
 
 
 def _lossless(name: str) -> dict[str, Any]:

@@ -47,6 +47,15 @@ SPECS: dict[str, dict[str, Any]] = {
     "ground": highlight(MOVING, shape="ground", **LIFE),
     "brighten": highlight(MOVING, effect="brighten", feather=6, **LIFE),
     "dim outside": highlight(MOVING, effect="dim_outside", shape="box", **LIFE),
+    **{
+        f"{shape}, {look}": highlight(MOVING, shape=shape, effect=look, feather=3, **LIFE)
+        for shape, look in (
+            ("ellipse", "dim_outside"),
+            ("box", "brighten"),
+            ("ground", "brighten"),
+            ("ground", "dim_outside"),
+        )
+    },
     "text": annotation("text", text="Ünï\nשלום", size=20, background="#202020", x=7, y=5, **LIFE),
     "moving text": annotation("text", text="ab", size=20, outline=1.5, keyframes=PLACES, **LIFE),
     "drawn box": annotation(

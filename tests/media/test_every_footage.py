@@ -1,142 +1,37 @@
 """Every class of footage through every kind of export, against FFmpeg doing the same alone.
 
-The table is the product of `footage.CLASSES` and `KINDS`. A new kind or effect is one more entry:
-the spec for a file, and the filters that make the same of ``[a]`` (the range of the file as
-people see it) and ``[b]`` (another clip).
+The table is the product of `footage.CLASSES` and `footage_kinds.KINDS`. A new kind or effect is one
+more entry: the spec for a file, and FFmpeg's filters that make the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
-from footage import CLASSES, ON, Footage
-from support import complaints, export_here, ffmpeg, samples
+from footage import CLASSES, OFF, ON
+from footage_kinds import END, KINDS, START, count, spec_of, write_other
+from support import Exported, complaints, export_here, ffmpeg, samples
 
-START, END = 0.21, 0.83
-"""Between frames of 25 per second: number 6 to 20."""
-OTHER = {"path": "other.mp4", "start": 0.0, "end": 0.6}
 _STEP = 0.04
-
-
-@dataclass(frozen=True)
-class Row:
-    """A kind of export."""
-
-    spec: Callable[[dict[str, Any]], dict[str, Any]]
-    """Of a source."""
-    filters: str
-    """``{fade}`` is where a dissolve of 0.2 s begins, in seconds; ``{white}`` is its luma."""
-    frames: Callable[[int], int]
-    """Of the output, for a range of so many frames."""
-    untouched: bool = False
-    """Whether pictures stay as they are, hence in the source's format."""
-    chroma: float = 40
-    """The least PSNR in dB of chroma: lower where FFmpeg's filter has a format of its own."""
-    exact_count: bool = True
-    """Whether FFmpeg's own rounding gives the same number of frames."""
-    slack: float = 0.0
-    """Seconds by which the beginning of a beep is not certain."""
-    flash: Callable[[float], float] = lambda seconds: seconds
-    """When the field turns white, which it does so long after the start of the range."""
-
-
-def _clip(source: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": "clip", "sources": [source]}
-
-
-def _crop(source: dict[str, Any]) -> dict[str, Any]:
-    box = {"x": 10, "y": 6, "width": 128, "height": 96}
-    crop = {"type": "crop", "size": [128, 96], "keyframes": [{"time": 0, **box}]}
-    return {"kind": "framing", "sources": [{**source, "effects": [crop]}]}
-
-
-def _speed(source: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": "framing",
-        "sources": [{**source, "speed": [{"start": 0, "end": 9, "rate": 2}]}],
-        "encoding": {"fps": 25},
-    }
-
-
-def _concat(source: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": "concat",
-        "sources": [source, OTHER],
-        "transition": {"type": "dissolve", "seconds": 0.2},
-        "encoding": {"fps": 25},
-    }
-
-
-def _compare(source: dict[str, Any]) -> dict[str, Any]:
-    effect = {"type": "compare", "layout": "side_by_side", "with": OTHER}
-    return {
-        "kind": "compare",
-        "sources": [source],
-        "effects": [effect],
-        "encoding": {"fps": 25},
-    }
-
-
-def _annotate(source: dict[str, Any]) -> dict[str, Any]:
-    box = {"kind": "box", "x": 16, "y": 10, "width": 64, "height": 48, "start": 0.22}
-    look = {"fill": "#ffffff", "fill_opacity": 1, "stroke_width": 0}
-    effect = {"type": "annotation", **box, **look}
-    return {"kind": "annotate", "sources": [source], "effects": [effect]}
-
-
-_BOX = "between(X/SW,16,79)*between(Y/SH,10,57)*gte(T,0.21)"
-
-KINDS: dict[str, Row] = {
-    "clip": Row(_clip, "[a]null", lambda n: n, untouched=True),
-    "framing, crop": Row(_crop, "[a]crop=128:96:10:6", lambda n: n),
-    "framing, speed": Row(
-        _speed, "[a]setpts=PTS/2,fps=25", lambda n: n // 2, untouched=True, exact_count=False,
-        flash=lambda seconds: seconds / 2, slack=0.02,  # keeping the pitch blurs the beep's edge
-    ),
-    "concat, dissolve": Row(
-        _concat,
-        "[a]fps=25,settb=1/25[x];[b]settb=1/25[y];[x][y]xfade=fade:duration=0.2:offset={fade}",
-        lambda n: n + 15 - 5, chroma=30,  # xfade works in 4:4:4
-    ),
-    "compare, side by side": Row(_compare, "[a]fps=25[x];[b][x]hstack=shortest=1", lambda n: n),
-    "annotate, in output time": Row(
-        _annotate,
-        f"[a]geq=lum='if({_BOX},{{white}},lum(X,Y))'"
-        f":cb='if({_BOX},128,cb(X,Y))':cr='if({_BOX},128,cr(X,Y))'",
-        lambda n: n, chroma=30,  # the edges of chroma lie between luma's
-    ),
-}  # fmt: skip
-#: At a constant rate the frames that a varying one leaves out are shown again.
-_AT_25 = {"varying rate": 14}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("footage")
-    ffmpeg(
-        *("-f", "lavfi", "-i", "mandelbrot=s=160x120:r=25", "-t", 0.6, "-pix_fmt", "yuv420p"),
-        *("-c:v", "libx264", "-preset", "ultrafast", "-crf", 10, folder / "other.mp4"),
-    )
+    write_other(folder)
     return folder
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_kind_of_export_is_exact_on(name: str, root: Path, tmp_path: Path) -> None:
-    footage = CLASSES[name]
-    file = footage.write(root)
+    file = CLASSES[name].write(root)
     _references(name, file, root, tmp_path)
     wrong = []
-    for kind, row in KINDS.items():
-        source = {"path": file.name, "start": START, "end": END}
-        spec = row.spec(source)
-        spec["output"] = "o.mkv"
-        spec["encoding"] = {"quality": "lossless", **spec.get("encoding", {})}
+    for kind in KINDS:
+        spec = spec_of(kind, name, "o.mkv", quality="lossless")
         done = export_here(spec, root, tmp_path, segment_seconds=0.3)
         try:
             _check(done, name, kind, tmp_path / f"{kind}.mkv")
@@ -149,8 +44,6 @@ def _references(name: str, file: Path, root: Path, folder: Path) -> None:
     """For each kind what FFmpeg makes of the footage."""
     footage = CLASSES[name]
     split = f"split={len(KINDS)}" + "".join(f"[a{i}]" for i in range(len(KINDS)))
-    # The native decoder drops transparency.
-    decoder = ("-c:v", "libvpx-vp9") if "alpha" in file.name else ()
     graphs = [
         f"[0:v:0]settb=1/90000,setpts=PTS-STARTPTS,{footage.seen},trim=start={START}:end={END},"
         f"setpts=PTS-STARTPTS,{split}"
@@ -158,9 +51,15 @@ def _references(name: str, file: Path, root: Path, folder: Path) -> None:
     outputs: list[str | Path] = []
     for i, (kind, row) in enumerate(KINDS.items()):
         format = footage.kept if row.untouched else footage.changed
-        white = 255 if footage.range == "pc" else 235
-        filters = row.filters.format(fade=(_count(name, kind) - 5) / 25, white=white)
-        graphs.append(f"[a{i}]format={format}[c{i}]")
+        look = "null" if row.untouched else footage.toned.format(folder=root)
+        full = footage.range == "pc"
+        filters = row.filters.format(
+            fade=(count(name, kind) - 5) / 25,
+            white=255 if full else 235,
+            black=0 if full else 16,
+            first=_first(name),
+        )
+        graphs.append(f"[a{i}]{look},format={format}[c{i}]")
         if "[b]" in filters:
             graphs.append(f"[1:v]{footage.other},format={format}[d{i}]")
         filters = filters.replace("[a]", f"[c{i}]").replace("[b]", f"[d{i}]")
@@ -169,22 +68,21 @@ def _references(name: str, file: Path, root: Path, folder: Path) -> None:
         outputs += ["-map", f"[o{i}]", "-c:v", "ffv1", "-fps_mode", "passthrough"]
         outputs += ["-color_range", footage.range]
         outputs.append(folder / f"{kind}.mkv")
-    inputs = (*decoder, "-i", file, "-i", root / "other.mp4")
+    inputs = (*footage.decoder, "-i", file, "-i", root / "other.mp4")
     ffmpeg(*inputs, "-filter_complex", ";".join(graphs), *outputs)
 
 
-def _count(name: str, kind: str) -> int:
-    """Frames of the range as `kind` takes them."""
-    own = CLASSES[name].frames
-    return own if "fps" not in KINDS[kind].spec({}).get("encoding", {}) else _AT_25.get(name, own)
+def _first(name: str) -> float:
+    """When the first frame of the range is shown, in the file's time."""
+    return 0.28 if name == "varying rate" else 0.24
 
 
-def _check(done: Any, name: str, kind: str, reference: Path) -> None:
+def _check(done: Exported, name: str, kind: str, reference: Path) -> None:
     footage, row = CLASSES[name], KINDS[kind]
     assert complaints(done.path) == ""
     ours, times = _frames(done.path)
     theirs, _ = _frames(reference)
-    frames = row.frames(_count(name, kind))
+    frames = row.frames(count(name, kind))
     assert len(ours) == frames == done.result["frames"]
     assert not row.exact_count or len(theirs) == frames
     assert abs(len(theirs) - frames) <= 1
@@ -197,23 +95,27 @@ def _check(done: Any, name: str, kind: str, reference: Path) -> None:
         assert abs(done.result["duration"] - frames / 25) < 0.001
     else:
         assert abs(done.result["duration"] - (times[-1] + _STEP)) < 1.5 * _STEP
-    notes = " ".join(done.plan["notes"])
-    assert footage.note in notes
+    notes = " ".join([*done.plan["notes"], *done.notes])
+    assert footage.note in notes, notes
     assert "bits per component" not in notes or footage.kept != footage.changed
     if footage.sound:
-        _check_sound(done.path, footage, row, ours, times)
+        _check_sound(done.path, name, kind)
 
 
-def _check_sound(
-    path: Path, footage: Footage, row: Row, frames: list[list[np.ndarray]], times: np.ndarray
-) -> None:
+def _check_sound(path: Path, name: str, kind: str) -> None:
+    """The beep begins and ends with the flash; that this is in its place, FFmpeg has shown."""
+    footage, row = CLASSES[name], KINDS[kind]
     heard, start = samples(path)
-    loud = np.flatnonzero(np.abs(heard) > 0.03)
+    window = 48
+    loudness = np.abs(heard[: len(heard) // window * window]).reshape(-1, window).max(axis=1)
+    loud = np.flatnonzero(loudness > 0.06)
     assert len(loud), "no sound"
-    beep = start + loud[0] / 48000
-    first = 0.28 if footage.frames == 11 else 0.24
-    # The picture's own time is what is compared with FFmpeg's; this is where the flash is in it.
-    assert abs(beep - row.flash(ON - first)) < 0.025 + row.slack, f"beep at {beep}"
+    # The first and the last millisecond with half of the loudness.
+    beep = start + loud[0] * 0.001, start + (loud[-1] + 1) * 0.001
+    flash = ON, min(OFF, footage.heard)
+    for measured, at in zip(beep, flash, strict=True):
+        expected = row.begins + (at - _first(name)) / row.rate
+        assert abs(measured - expected) < 0.025 + row.slack, f"{measured} is not {expected}"
 
 
 def _frames(path: Path) -> tuple[list[list[np.ndarray]], np.ndarray]:

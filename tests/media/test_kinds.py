@@ -96,6 +96,38 @@ def test_a_fade_goes_through_black(root: Path, tmp_path: Path) -> None:
     assert ours.luma[62].max() == 16
 
 
+def test_a_fade_is_two_xfades_with_black_between(root: Path, tmp_path: Path) -> None:
+    """Nothing overlaps: the first clip is mixed into black, and black into the second."""
+    what = spec("concat", A, B, transition={"type": "fade", "seconds": 0.8})
+    done = export_here(what, root, tmp_path)
+    black = "color=black:s=320x180:r=25:d=0.4,format=yuv420p,settb=1/25"
+    graph = (
+        f"{black}[k];{black}[l];[a][k]xfade=fade:duration=0.4:offset=2.08[x];"
+        "[l][b]xfade=fade:duration=0.4:offset=0[y];[x][y]concat=n=2:v=1"
+    )
+    assert_same(decode(done.path), joined(root, tmp_path, graph))
+
+
+def test_the_sound_of_a_fade_is_two_acrossfades_with_silence_between(
+    root: Path, tmp_path: Path
+) -> None:
+    what = spec("concat", A, B, transition={"type": "fade", "seconds": 0.8})
+    done = export_here(what, root, tmp_path)
+    path = tmp_path / "reference.wav"
+    silence = f"aevalsrc=0:s={RATE}:d=0.4"
+    graph = (
+        "[0:a]atrim=0.52:3,asetpts=PTS-STARTPTS[a];[1:a]atrim=1:3.6,asetpts=PTS-STARTPTS[b];"
+        f"{silence}[k];{silence}[l];[a][k]acrossfade=d=0.4:c1=tri:c2=tri[x];"
+        "[l][b]acrossfade=d=0.4:c1=tri:c2=tri[y];[x][y]concat=n=2:v=0:a=1"
+    )
+    ffmpeg("-i", root / "a.mp4", "-i", root / "b.mp4", "-filter_complex", graph, path)
+    ours, theirs = samples(done.path, RATE)[0], samples(path, RATE)[0]
+    assert abs(len(ours) - len(theirs)) <= 2
+    n = min(len(ours), len(theirs))
+    error = np.abs(ours[:n] - theirs[:n])[RATE // 10 : -RATE // 10]
+    assert 20 * np.log10(error.max()) < -40
+
+
 def test_a_dissolve_mixes_the_sound_as_acrossfade_does(root: Path, tmp_path: Path) -> None:
     what = spec("concat", A, B, transition={"type": "dissolve", "seconds": 0.8})
     done = export_here(what, root, tmp_path)

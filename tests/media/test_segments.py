@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import clip_spec, complaints, decode, export_here, ffmpeg, framing_spec
 
+from jupyter_export.errors import DiskFull
 from jupyter_export.media.cache import SegmentCache
 
 CLIP = "timecode_720p30.mp4"
@@ -130,6 +132,27 @@ def test_the_cache_is_swept_least_recently_used_first_and_spares_live_exports(
     assert cache.plan_path(plan).exists(), "an export may run for days"
     cache.sweep(0, keep=set())
     assert list((tmp_path / "c").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
+def test_a_full_disk_keeps_nothing_that_is_half(tmp_path: Path) -> None:
+    """The kernel lets no file grow beyond 50 bytes."""
+    import resource
+
+    cache = SegmentCache(tmp_path / "c")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))
+    try:
+        with pytest.raises(DiskFull):
+            cache.put_plan("x" * 60)
+        with pytest.raises(DiskFull):
+            cache.put("a", lambda target: target.write_bytes(b"abc"))  # its proof is longer
+        with pytest.raises(OSError, match="too large"):
+            cache.put("b", lambda target: target.write_bytes(b"x" * 60))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["a.seg"]
+    assert cache.find("a") is None, "without its proof it counts for nothing"
 
 
 def test_a_proof_without_its_file_or_with_nonsense_counts_for_nothing(tmp_path: Path) -> None:

@@ -120,6 +120,10 @@ RENDERED: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda p: made(p / "s.mp4", "-vf", "setsar=4/3"),
         "the source has no square pixels",
     ),
+    "a codec whose decoder has another name": (
+        lambda p: made(p / "s.mp4", "-c:v", "libsvtav1", "-preset", 12),
+        "the source is av1 and the output h264",
+    ),
     "another codec": (
         lambda p: made(p / "s.mp4", "-c:v", "mpeg4"),
         "the source is mpeg4 and the output h264",

@@ -12,8 +12,8 @@ from support import Exported, clip_spec, decode, export_here, ffmpeg
 JOINED = "HEVC is only copied where nothing of the output is rendered"
 
 
-def hevc(path: Path, parameters: str = "open-gop=0") -> Path:
-    look = LOOK.format(rate="25", format="yuv420p", seconds=4)
+def hevc(path: Path, parameters: str = "open-gop=0", format: str = "yuv420p") -> Path:
+    look = LOOK.format(rate="25", format=format, seconds=4)
     ffmpeg(
         *("-f", "lavfi", "-i", look, "-c:v", "libx265", "-preset", "veryfast", "-g", 25),
         *("-x265-params", f"log-level=error:{parameters}", path),
@@ -36,6 +36,20 @@ def test_whole_groups_of_pictures_are_copied(suffix: str, tmp_path: Path) -> Non
         assert copied_frames(done) == [True] * 50
         assert done.plan["notes"] == []
         assert_exact(done, frames[25:75])
+
+
+def test_ten_bits_and_hdr_are_copied_too(tmp_path: Path) -> None:
+    """As phones record it."""
+    colours = "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"
+    for name, more, notes in (
+        ("plain.mp4", "", []),
+        ("hdr.mp4", f":{colours}", ["The source is HDR (HLG), and so is the output."]),
+    ):
+        source = hevc(tmp_path / name, f"open-gop=0{more}", "yuv420p10le")
+        done = cut(source, 1, 3, "o.mp4", tmp_path / "o")
+        assert copied_frames(done) == [True] * 50
+        assert done.plan["notes"] == notes
+        assert_exact(done, decode(source).luma[25:75])
 
 
 def test_a_cut_inside_is_rendered_and_the_job_says_why(tmp_path: Path) -> None:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import shutil
+import sys
 import threading
 import time
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
 from support import Context, complaints, export_here, ffmpeg
 from upscale_support import ONE_THREAD, SMALL, needs_realesrgan, save
 
-from jupyter_export.errors import Cancelled, ModelMissing, ModelUnusable, SpecError
+from jupyter_export.errors import (
+    Cancelled,
+    ModelMissing,
+    ModelUnusable,
+    SpecError,
+    UpscaleUnavailable,
+)
+from jupyter_export.media.effects.base import Picture
+from jupyter_export.media.effects.upscale import EFFECT
+from jupyter_export.media.interrupt import checking
 from jupyter_export.media.mix import planes_of
+from jupyter_export.spec import Upscale
+from jupyter_export.upscale.architectures import SRVGGNetCompact
 from jupyter_export.upscale.catalogue import GENERAL, GENERAL_WDN, PUBLISHED
 from jupyter_export.upscale.shape import Shape
 from jupyter_export.workers.tasks import TASKS
@@ -224,6 +243,135 @@ def test_the_package_realesrgan_makes_the_same_pictures(
     assert differences.mean() < 0.6  # it rounds the picture to 8 bits of R'G'B' on its way
 
 
+def test_openvino_makes_the_same_pictures(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = spec("pale.mp4", model="tiny", scale=4, start=0.5)
+    engine = planes(export_here(wanted, clips, tmp_path / "o").path)
+    monkeypatch.setenv("JUPYTER_EXPORT_UPSCALE_BACKEND", "openvino")
+    done = export_here(wanted, clips, tmp_path / "o")
+    assert done.rendered == [True]  # by another name: rounding differs
+    differences = np.abs(np.array(planes(done.path)).astype(int) - np.array(engine))
+    assert differences.max() <= 3 and differences.mean() < 0.5
+    data = done.path.read_bytes()
+    monkeypatch.setattr("jupyter_export.upscale.job._kept", None)  # a worker of its own
+    again = export_here(wanted, clips, tmp_path / "anew")
+    assert again.rendered == [True]
+    assert again.path.read_bytes() == data
+
+
+def test_openvino_is_for_the_processor_and_its_version_counts(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effect = Upscale(model="tiny", scale=4)
+    picture = Picture(width=48, height=32, pix_fmt="yuv420p")
+
+    def resolved(device: str, backend: str) -> dict[str, Any]:
+        monkeypatch.setattr(
+            "jupyter_export.upscale.device.choose_device", lambda *, force_cpu: device
+        )
+        monkeypatch.setenv("JUPYTER_EXPORT_UPSCALE_BACKEND", backend)
+        return EFFECT.resolve(effect, 0, 1, picture)
+
+    assert resolved("cuda", "openvino") == resolved("cuda", "engine")
+    with_engine = resolved("cpu", "engine")
+    assert "openvino" not in with_engine
+    own = {"backend": "openvino", "openvino": version("openvino")}
+    assert resolved("cpu", "openvino") == {**with_engine, **own}
+
+
+def test_without_openvino_the_submit_says_so(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = spec("yuv420p.mp4", model="tiny", scale=4)
+    monkeypatch.setenv("JUPYTER_EXPORT_UPSCALE_BACKEND", "openvino")
+    inspect(wanted, clips)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UpscaleUnavailable, match=r"openvino is not installed.*pip install") as told:
+        inspect(wanted, clips)
+    assert told.value.field == "sources[0].effects[0].model"
+
+
+@pytest.mark.parametrize("package", ["basicsr", "realesrgan"])
+def test_its_absence_is_known_when_the_export_is_submitted(
+    package: str, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_EXPORT_UPSCALE_BACKEND", "realesrgan")
+    for name in ("basicsr", "realesrgan"):  # where neither is installed, too
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        sys.modules[name].__spec__ = ModuleSpec(name, None)
+    wanted = spec("yuv420p.mp4", model="tiny", scale=4)
+    inspect(wanted, clips)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UpscaleUnavailable, match=rf"the package {package} is not.*pip install"):
+        inspect(wanted, clips)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four frames of 150×100, which are cut into several tiles where memory is scarce."""
+    folder = tmp_path_factory.mktemp("wide")
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=150x100:r=4", "-t", 1, "-pix_fmt", "yuv444p"),
+        *("-c:v", "libx264", "-crf", 12, "-bf", 0, folder / "wide.mp4"),
+    )
+    return folder
+
+
+def test_memory_that_runs_out_at_any_tile_of_any_frame_costs_no_frame(
+    wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_EXPORT_UPSCALE_MEMORY", "2")
+    calls, fails_at = 0, 0
+    forward = SRVGGNetCompact.forward
+
+    def scarce(network: SRVGGNetCompact, batch: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        if batch.shape[-1] > 32:  # not the sample on which a number format is tried
+            calls += 1
+            if calls == fails_at:
+                raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+        return forward(network, batch)
+
+    monkeypatch.setattr(SRVGGNetCompact, "forward", scarce)
+
+    def exported(at: int) -> np.ndarray:
+        nonlocal calls, fails_at
+        calls, fails_at = 0, at
+        monkeypatch.setattr("jupyter_export.upscale.job._kept", None)  # a worker of its own
+        wanted = spec("wide.mp4", model="tiny", scale=4)
+        done = export_here(wanted, wide, tmp_path / str(at))
+        assert done.result["frames"] == 4
+        return np.array(planes(done.path)).astype(int)
+
+    calm = exported(0)
+    tiles = calls
+    assert tiles > 4  # more than one for each frame
+    assert all(np.abs(a - b).mean() > 1 for a, b in pairwise(calm))
+    for at in range(1, tiles + 1):
+        frames = exported(at)
+        assert calls > tiles  # some of it was made again
+        assert frames.shape == calm.shape
+        assert np.abs(frames - calm).max() <= 1
+
+
+def test_a_preview_is_the_exports_own_frame_and_has_one_to_compare_with(
+    clips: Path, tmp_path: Path
+) -> None:
+    wanted = spec("yuv420p.mp4", model="tiny", scale=4)
+    context: Any = Context()
+    frame = planes(export_here(wanted, clips, tmp_path / "o").path)[5]
+
+    def shown(show: str) -> np.ndarray:
+        params = {"root": str(clips), "spec": wanted, "allow_hidden": False, "time": "5/12"}
+        made = TASKS["preview"]({**params, "width": 192, "show": show}, context)
+        with av.open(io.BytesIO(base64.b64decode(made["jpeg"]))) as container:
+            return next(container.decode(video=0)).to_ndarray(format="gray").astype(int)
+
+    after, before = shown("result"), shown("before")
+    assert after.shape == before.shape == frame[0].shape
+    luma = (frame[0].astype(int) - 16) * 255 / 219
+    assert np.abs(after - luma).mean() < 6 < np.abs(before - luma).mean()
+
+
 def test_a_cancel_does_not_wait_for_the_frame(clips: Path, tmp_path: Path, models: Path) -> None:
     save(models / "slow.pth", Shape("rrdb", 4, 64, 23, 32))
     asked = threading.Event()
@@ -245,7 +393,7 @@ def test_a_cancel_does_not_wait_for_the_frame(clips: Path, tmp_path: Path, model
     made = TASKS["plan"]({**params, "spec": wanted}, context)
     threading.Timer(2.0, asked.set).start()
     start = time.monotonic()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled), checking(context.check):  # as a worker runs every task
         TASKS["render"]({"plan": made["plan"], "index": 0, "cache": cache}, context)
     # A frame of this takes a minute; the limit is loose for machines that do much else.
     assert time.monotonic() - start < 20

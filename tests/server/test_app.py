@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -196,8 +197,25 @@ def test_a_server_that_exports_is_not_idle(own_server: Start) -> None:
     id = server.submit(LONG)["id"]
     submitted = active_at()
     eventually(lambda: frames() > 60)
-    assert active_at() > submitted, "an idle culler would end this server"
+    eventually(lambda: active_at() > submitted, seconds=10)
     server.post(f"jobs/{id}/cancel")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_jupyters_own_shutdown_of_idle_servers_waits_for_the_queue(own_server: Start) -> None:
+    """Jupyter looks once a minute."""
+    server = own_server(**{"ServerApp.shutdown_no_activity_timeout": 30})
+    server.add("timecode_720p30.mp4")
+    began = time.monotonic()
+    jobs = [server.submit({**LONG, "output": f"{n}.mp4"}) for n in range(100)]
+    while time.monotonic() - began < 70:
+        assert server.process.poll() is None, "it was shut down while it exported"
+        time.sleep(1)
+    for job in jobs:
+        server.post(f"jobs/{job['id']}/cancel")
+    eventually(lambda: server.process.poll() is not None, seconds=150)
+    assert "shutting down" in server.log.read_text()
 
 
 def test_what_the_queue_does_is_in_the_servers_log(own_server: Start) -> None:

@@ -3,96 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+from audit_support import METHODS, every_operation, example, ours
 from jupyter_server.auth import Authorizer
 from jupyter_server.serverapp import ServerApp
 from server_support import RunningServer
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
-from tornado.web import ReversibleRouter, Rule
-from traitlets.config import Config
 
 from jupyter_export.server.base import AUTH_RESOURCE, ExportHandler
 from jupyter_export.server.feed import FeedHandler
 from jupyter_export.server.openapi import document
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-
-def rules(router: Any) -> list[Rule]:
-    """All rules of a Tornado application, however deeply nested."""
-    found: list[Rule] = []
-    for rule in getattr(router, "rules", []):
-        inner = rules(rule.target) if isinstance(rule.target, ReversibleRouter) else []
-        found += inner or [rule]
-    return found
-
-
-def ours(app: ServerApp) -> list[tuple[str, Any]]:
-    """The patterns below our prefix that the application really has, with their handlers."""
-    found = []
-    for rule in [*rules(app.web_app.wildcard_router), *rules(app.web_app.default_router)]:
-        pattern = getattr(getattr(rule.matcher, "regex", None), "pattern", "")
-        if "jupyter-export" in pattern or "jupyter_export" in str(rule.target):
-            found.append((pattern, rule.target))
-    return found
-
-
-def example(pattern: str) -> str:
-    """An address that `pattern` matches."""
-    address = re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "x1", pattern)
-    address = re.sub(r"\(\?P<\w+>(\w+)[^)]*\)", r"\1", address)
-    address = address.replace("(?:/.*)?", "/nothing/here").replace("\\", "").rstrip("$")
-    assert re.fullmatch(pattern, address), (pattern, address)
-    return address
-
-
-@pytest.fixture
-async def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ServerApp]:
-    """A server in this process, so that its table of handlers can be walked."""
-    for name in ("CONFIG", "DATA", "RUNTIME"):
-        monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(tmp_path / name))
-    monkeypatch.setenv("JUPYTER_NO_CONFIG", "1")  # no other extension that is installed
-    app = ServerApp(
-        config=Config(
-            ServerApp={
-                "jpserver_extensions": {"jupyter_export": True},
-                "reraise_server_extension_failures": True,
-                "root_dir": str(tmp_path),
-                "allow_root": True,
-                "open_browser": False,
-                "base_url": "/base/",
-            },
-            IdentityProvider={"token": "secret"},
-        )
-    )
-    app.init_signal = lambda: None  # type: ignore[method-assign]
-    app.initialize(argv=[], new_httpserver=False)
-    yield app
-    await app._cleanup()
-    ServerApp.clear_instance()
-
-
-@pytest.fixture
-async def address(app: ServerApp) -> AsyncIterator[str]:
-    (socket,) = bind_sockets(0, "127.0.0.1")
-    server = HTTPServer(app.web_app)
-    server.add_socket(socket)
-    yield f"http://127.0.0.1:{socket.getsockname()[1]}"
-    server.stop()
-    await server.close_all_connections()
-
 
 async def test_no_route_answers_a_stranger(app: ServerApp, address: str) -> None:
-    found = ours(app)
-    assert len(found) > 10, "the handlers were not found; this test would prove nothing"
     async with httpx.AsyncClient(base_url=address, trust_env=False) as http:
-        for pattern, _ in found:
+        for pattern, _ in ours(app):
             for method in METHODS:
                 response = await http.request(method, example(pattern))
                 assert response.status_code == 403, (method, pattern, response.text)
@@ -126,17 +52,21 @@ async def test_every_handler_asks_the_authoriser(app: ServerApp, address: str) -
     async with httpx.AsyncClient(
         base_url=address, trust_env=False, headers={"Authorization": "token secret"}
     ) as http:
-        for pattern, handler in ours(app):
-            for method in handler.allowed_methods():
-                asked.clear()
-                response = await http.request(method, example(pattern))
-                action = "read" if method == "GET" else "write"
-                if method == "PATCH" and pattern.rstrip("$").endswith("/limits"):
-                    action = "admin"
-                assert (response.status_code, asked) == (403, [(action, AUTH_RESOURCE)]), (
-                    method,
-                    pattern,
-                )
+        for method, path, _ in every_operation(app):
+            asked.clear()
+            response = await http.request(method, path)
+            assert response.status_code == 403, (method, path, response.text)
+            ((action, resource),) = asked
+            assert resource == AUTH_RESOURCE
+            route = path.removeprefix("/base/jupyter-export/")
+            if method == "GET":
+                assert action == "read", (method, path)
+            elif route == "limits":
+                assert action == "admin", (method, path)
+            elif method == "POST" and re.fullmatch(r"jobs|preview|jobs/x1/\w+|queue/\w+", route):
+                assert action == "execute", (method, path)
+            else:
+                assert action in {"write", "execute"}, (method, path)
 
 
 async def test_every_address_and_method_is_in_openapi(app: ServerApp) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from server_support import RunningServer, clip
+from server_support import MEDIA, RunningServer, clip, eventually
 
 CLIP = "subtitles_mov_text.mp4"
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -179,3 +181,44 @@ def test_the_reader_of_a_pipe_may_leave_early(paused: RunningServer) -> None:
         env=paused.environment,
     )
     assert done.stdout == "[" and done.stderr == ""
+
+
+def test_serve_is_a_server_of_exports_and_of_nothing_else(tmp_path: Path) -> None:
+    shutil.copy(MEDIA / CLIP, tmp_path / CLIP)
+    home = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("DATA", "RUNTIME", "CONFIG")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER")} | home
+    command = [sys.executable, "-m", "jupyter_export.cli"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    more = ["--", "--allow-root", "--ServerApp.port_retries=0"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "serve", "--root", str(tmp_path), "--port", port, *more],
+            env=environment,
+            stderr=log,
+        )
+
+    def submitted() -> str:
+        return subprocess.run(
+            [*command, "submit", "-"],
+            input=json.dumps(clip(CLIP, "served.mp4")),
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    try:
+        eventually(submitted, seconds=60, why=(tmp_path / "log").read_text)
+        eventually((tmp_path / "served.mp4").exists, seconds=60, why=(tmp_path / "log").read_text)
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert "without loading other extensions" in (tmp_path / "log").read_text()
+
+
+def test_serve_refuses_a_folder_that_is_not_there(shell: Shell) -> None:
+    refused = shell("serve", "--root", "nowhere")
+    assert refused.returncode == 2
+    assert "There is no folder nowhere" in one_line(refused.stderr)

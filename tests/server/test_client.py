@@ -222,3 +222,16 @@ def test_a_kernel_finds_the_server_that_started_it(
     )
     with pytest.raises(ServerUnreachable, match="does not answer"):
         connect()
+
+
+def test_an_administrator_reads_health_limits_and_metrics(client: Client) -> None:
+    assert client.health()["status"] == "ok"
+    before = client.limits()
+    try:
+        assert client.limits(max_concurrent_exports=2) == {**before, "max_concurrent_exports": 2}
+        assert client.limits()["max_concurrent_exports"] == 2
+    finally:
+        client.limits(max_concurrent_exports=before["max_concurrent_exports"])
+    with pytest.raises(SpecError, match="max_exports"):
+        client.limits(max_exports=2)
+    assert "\njupyter_export_running 0.0\n" in client.metrics()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -352,6 +353,31 @@ def test_a_message_that_is_too_large_is_not_read(
     listener.say('{"type": "hello", "epoch": "' + "x" * 5000 + '"}')
     with pytest.raises(ConnectionClosed):
         listener.hear()
+
+
+def test_clients_that_leave_while_they_are_let_in_are_no_trouble(
+    own_server: Callable[..., RunningServer],
+) -> None:
+    server = own_server()
+    address = urlsplit(str(server.http.base_url))
+    request = (
+        f"GET {address.path}feed HTTP/1.1\r\n"
+        f"Host: {address.netloc}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
+        f"Authorization: {server.http.headers['Authorization']}\r\n\r\n"
+    ).encode()
+    for _ in range(100):
+        leaving = socket.create_connection((address.hostname or "", address.port or 0))
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        leaving.sendall(request)
+        leaving.close()
+    staying = socket.create_connection((address.hostname or "", address.port or 0))
+    with staying:
+        staying.sendall(request)
+        assert staying.recv(100).startswith(b"HTTP/1.1 101 "), "the others were not let in, either"
+    assert server.http.get("health").status_code == 200
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_nothing_is_told_before_the_hello(

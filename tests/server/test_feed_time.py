@@ -47,7 +47,7 @@ async def client(
     server.add_socket(socket)
     url = f"ws://127.0.0.1:{socket.getsockname()[1]}/jupyter-export/feed"
     request = HTTPRequest(url, headers={"Authorization": "token secret"})
-    connection = await websocket_connect(request)
+    connection = await websocket_connect(request, subprotocols=["v1.feed.jupyter-export"])
     await connection.write_message('{"type": "hello"}')
     yield connection
     connection.close()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import io
 import shutil
 from itertools import islice
 from typing import Any
 
 import av
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 from server_support import MEDIA, RunningServer, clip
 
 import jupyter_export as jx
+from jupyter_export.notebook import default
+from jupyter_export.spec import parse
 
 CLIP = "bunny_720p25.mp4"
 CROP = {
@@ -80,3 +85,116 @@ def test_a_notebook_gets_a_picture(server: RunningServer) -> None:
         frame = client.preview(framing("shown.mp4"), 1.0)
     assert frame.size == (640, 360)
     assert pixels(frame._repr_jpeg_()).shape == (360, 640, 3)
+
+
+def test_a_time_that_was_told_in_decimals_shows_the_same_frame_again(
+    server: RunningServer,
+) -> None:
+    server.add("timecode_720p30.mp4")
+    spec = clip("timecode_720p30.mp4", "thirds.mp4")
+    time = 0.0
+    for frame in range(8):
+        shown = server.post("preview", {"spec": spec, "time": time, "width": 64}).headers
+        assert float(shown["x-time"]) == pytest.approx(frame / 30, abs=1e-6)
+        time = float(shown["x-next"])
+
+
+def test_the_picture_that_an_effect_is_given_is_shown_in_the_clock_of_that_effect(
+    server: RunningServer,
+) -> None:
+    server.add(CLIP)
+    ring = {
+        "type": "highlight",
+        "effect": "dim_outside",
+        "keyframes": [{"time": 0, "x": 640, "y": 360, "radius_x": 100}],
+    }
+    later = {**ring, "keyframes": [{"time": 0, "x": 320, "y": 180, "radius_x": 50}]}
+    source = {"path": CLIP, "start": 1.01, "end": 3.0, "effects": [ring, CROP, later]}
+    spec = clip(CLIP, "stages.mp4", kind="framing", sources=[source])
+
+    def shown(show: str, time: float = 2.0) -> Any:
+        response = server.post("preview", {"spec": spec, "time": time, "show": show})
+        assert response.status_code == 200, response.text
+        return response
+
+    with av.open(str(MEDIA / CLIP)) as container:
+        frames = {round(f.time * 25): f.to_image() for f in container.decode(video=0)}
+    whole = shown("sources[0]", 2.01)
+    assert float(whole.headers["x-time"]) == pytest.approx(2.0)
+    assert float(whole.headers["x-next"]) == pytest.approx(2.04)
+    # From the source's start, and in its whole size.
+    assert np.abs(pixels(whole.content) - np.asarray(frames[50])).mean() < 4
+    first = shown("sources[0]", 0.0)
+    assert float(first.headers["x-time"]) == pytest.approx(1.04)
+    assert np.abs(pixels(first.content) - np.asarray(frames[26])).mean() < 4
+    # What is drawn before is left out: it is drawn over it by whoever edits it.
+    given = shown("sources[0].effects[1]")
+    assert np.abs(pixels(given.content) - np.asarray(frames[50])).mean() < 4
+    cropped = shown("sources[0].effects[2]")
+    assert cropped.headers["x-size"] == "640x360"
+    expected = frames[50].crop((320, 180, 960, 540))
+    assert np.abs(pixels(cropped.content) - np.asarray(expected)).mean() < 4
+    wrong = server.post("preview", {"spec": spec, "show": "sources[0].effects[4]"})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "show")
+
+
+def test_before_is_the_same_picture_without_what_changes_its_looks(
+    server: RunningServer,
+) -> None:
+    server.add(CLIP)
+    ring = {
+        "type": "highlight",
+        "effect": "dim_outside",
+        "keyframes": [{"time": 0, "x": 320, "y": 180, "radius_x": 50}],
+    }
+    enlarged = {"type": "upscale", "size": [1280, 720]}
+    spec = framing("before.mp4")
+    plain = pixels(server.post("preview", {"spec": spec, "time": 1.0}).content)
+
+    def before(effects: list[dict[str, Any]]) -> np.ndarray:
+        spec["sources"][0]["effects"] = effects
+        body = {"spec": spec, "time": 1.0, "show": "before"}
+        response = server.post("preview", body)
+        assert response.status_code == 200, response.text
+        return pixels(response.content)
+
+    # The crop stays, so that both can be held against each other.
+    assert np.abs(before([CROP, ring]) - plain).mean() < 2
+    # Upscaling is plain enlarging, for which no model is needed.
+    large = before([CROP, enlarged, ring])
+    assert large.shape == (720, 1280, 3)
+    assert np.abs(large[::2, ::2] - plain).mean() < 6
+    # Of framing alone, it is the source as it is.
+    assert before([CROP]).shape == (720, 1280, 3)
+
+
+def test_a_preview_that_nobody_waits_for_any_more_does_not_hold_up_the_next(
+    server: RunningServer,
+) -> None:
+    server.add(CLIP)
+    spec = framing("moved-on.mp4")
+    server.post("preview", {"spec": spec})
+    for time in (0.1, 0.4, 0.8, 1.2):
+        with contextlib.suppress(httpx.ReadTimeout):
+            server.post("preview", {"spec": spec, "time": time}, timeout=0.005)
+    shown = server.post("preview", {"spec": spec, "time": 1.6})
+    assert float(shown.headers["x-time"]) == pytest.approx(1.6)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_notebook_gets_the_frame_before_and_after(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add(CLIP)
+    monkeypatch.setenv("JUPYTER_EXPORT_URL", server.url)
+    monkeypatch.setenv("JUPYTER_EXPORT_TOKEN", server.token)
+    monkeypatch.setattr(default, "_client", None)
+    spec = parse(framing("pair.mp4"))
+    pair = spec.preview(1.0, before=True, width=320)
+    assert default._client is not None
+    default._client.close()
+    assert (pair.before.size, pair.after.size) == ((1280, 720), (640, 360))
+    bundle = pair._repr_mimebundle_()
+    assert bundle["text/html"].count("<img") == 2
+    both = Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"])))
+    assert both.size == (640, 180)

@@ -125,6 +125,34 @@ async def test_a_driver_that_hangs_is_given_up_and_the_rest_is_tried(
 
 
 @linux
+async def test_a_trial_that_waits_for_a_core_is_not_taken_for_one_that_hangs() -> None:
+    core = min(os.sched_getaffinity(0))
+    pinned = f"import os, time; os.sched_setaffinity(0, {{{core}}})\n"
+    crowd = [subprocess.Popen([sys.executable, "-c", pinned + "while True: pass"]) for _ in "1234"]
+    slow = (
+        "import sys; sys.stdin.readline(); print('{\"versions\": {}}', flush=True)\n"
+        # Of a second's work, of which a fifth is done in a second.
+        "while time.process_time() < 1: pass\n"
+        'print(\'{"name": "h264_qsv", "usable": true}\', flush=True)'
+    )
+    hangs = slow.replace("while time.process_time() < 1: pass", "time.sleep(60)")
+
+    async def tried(script: str) -> EncoderResult:
+        command = [sys.executable, "-c", pinned + script]
+        probed = await probe_encoders(["h264_qsv"], 2.0, most=600.0, command=lambda left: command)
+        return probed.encoders[0]
+
+    try:
+        assert (await tried(slow)).usable
+        # It would answer after a minute.
+        assert (await tried(hangs)).reason == "its driver did not answer within 2 s"
+    finally:
+        for one in crowd:
+            one.kill()
+            one.wait()
+
+
+@linux
 async def test_a_driver_that_hangs_is_waited_for_once_and_not_once_per_codec(
     fake_driver: Callable[[str], None],
 ) -> None:
@@ -142,6 +170,31 @@ async def test_a_driver_that_hangs_is_waited_for_once_and_not_once_per_codec(
     *nvenc, x264 = probed.encoders
     assert {result.reason for result in nvenc} == {"its driver did not answer within 1 s"}
     assert x264.usable
+
+
+@linux
+async def test_a_trial_that_somebody_kills_says_nothing_about_the_encoder() -> None:
+    """Such as the kernel, when memory is short."""
+    kills = iter([True, True, False])
+
+    def command(left: Sequence[str]) -> list[str]:
+        if next(kills):
+            return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+        return [sys.executable, "-m", "jupyter_export.hardware.trials", *left]
+
+    (x264,) = (await probe_encoders(["libx264"], LIMIT, command=command)).encoders
+    assert x264.usable
+
+
+@linux
+async def test_trials_that_are_killed_again_and_again_are_given_up_for_now() -> None:
+    script = "import os; os.kill(os.getpid(), 9)"
+    probed = await probe_encoders(
+        ["libx264"], LIMIT, command=lambda left: [sys.executable, "-c", script]
+    )
+    (x264,) = probed.encoders
+    assert not x264.usable and not x264.lasting
+    assert x264.reason == "its trial was ended from outside (signal 9, SIGKILL)"
 
 
 STAND_IN = """
@@ -307,10 +360,10 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The names that were really tried, one list per probe; the probes stay real."""
     seen: list[list[str]] = []
 
-    async def counted(names: Sequence[str], limit: float) -> Any:
+    async def counted(names: Sequence[str], limit: float, *, most: float) -> Any:
         if tried := [name for name in names if name in ENCODERS]:
             seen.append(tried)
-        return await probe_encoders(names, limit)
+        return await probe_encoders(names, limit, most=most)
 
     monkeypatch.setattr(report_module, "probe_encoders", counted)
     return seen
@@ -397,8 +450,8 @@ async def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -
 async def test_an_answer_that_can_pass_by_itself_is_not_kept_for_the_next_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hanging(names: Sequence[str], limit: float) -> Any:
-        found = await probe_encoders([n for n in names if n != "h264_nvenc"], limit)
+    async def hanging(names: Sequence[str], limit: float, *, most: float) -> Any:
+        found = await probe_encoders([n for n in names if n != "h264_nvenc"], limit, most=most)
         hang = EncoderResult(name="h264_nvenc", usable=False, reason="hangs", lasting=False)
         return type(found)(versions=found.versions, encoders=(hang, *found.encoders))
 

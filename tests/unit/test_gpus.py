@@ -96,6 +96,12 @@ def test_slurm_tells_the_gpus_of_a_job_where_cuda_is_not_told(driver: Driver) ->
     assert seen(SLURM_JOB_GPUS="0,1", CUDA_VISIBLE_DEVICES="0") == ["GPU 0"]
 
 
+def test_where_slurm_hides_other_jobs_gpus_those_that_are_left_are_its_own(driver: Driver) -> None:
+    driver.tell(gpu(0), gpu(1))
+    assert seen(SLURM_STEP_GPUS="6,7", SLURM_JOB_GPUS="5,6,7") == ["GPU 0", "GPU 1"]
+    assert seen(SLURM_JOB_GPUS="") == []
+
+
 def test_a_machine_without_driver_says_so(driver: Driver) -> None:
     driver.tell(init="NVMLError_LibraryNotFound")
     assert why() == "no NVIDIA driver (libnvidia-ml is missing)"

@@ -19,13 +19,14 @@ from jupyter_export.errors import (
     OutputInUse,
     PathError,
     QueueBusy,
-    QueueError,
     SourceMissing,
     SourceUnreadable,
     SpecError,
+    StoreDamaged,
     WorkerLost,
 )
 from jupyter_export.queue import admission
+from jupyter_export.queue.lock import SchedulerLock
 from jupyter_export.queue.logs import TAIL_BYTES
 from jupyter_export.queue.service import Exports, store_folder
 from jupyter_export.spec import clip
@@ -290,13 +291,73 @@ async def test_queue_that_is_not_started_says_so(tmp_path: Path, root: Path) -> 
         await exports.list()
 
 
-async def test_damaged_store_is_told_at_start(tmp_path: Path, root: Path) -> None:
+async def test_damaged_store_is_kept_aside_and_told_until_somebody_removes_it(
+    tmp_path: Path, root: Path
+) -> None:
+    folder = store_folder(tmp_path / "data", root)
+    folder.mkdir(parents=True)
+    garbage = b"garbage " * 1000
+    (folder / "jobs.sqlite").write_bytes(garbage)
+    for _ in range(2):
+        exports = Exports(settings(tmp_path), root, FileExecutor(), FewEncoders())
+        await exports.start()
+        (aside,) = folder.glob("jobs.sqlite.damaged-*")
+        assert aside.read_bytes() == garbage
+        notice = (await exports.queue_state())["notice"]
+        assert aside.name in notice and "submitted again" in notice
+        assert (await exports.health())["queue"]["notice"] == notice
+        assert (await exports.snapshot(1, str))[2]["notice"] == notice
+        await exports.submit(clip("source.mp4", output="a.mp4"), idempotency_key="one")
+        await exports.stop()
+    aside.unlink()
+    exports = Exports(settings(tmp_path), root, FileExecutor(), FewEncoders())
+    await exports.start()
+    assert (await exports.queue_state())["notice"] is None
+    await exports.stop()
+
+
+async def test_damaged_store_that_another_server_works_with_is_left_to_it(
+    tmp_path: Path, root: Path
+) -> None:
     folder = store_folder(tmp_path / "data", root)
     folder.mkdir(parents=True)
     (folder / "jobs.sqlite").write_bytes(b"garbage " * 1000)
+    leader = SchedulerLock(folder / "scheduler.lock")
+    assert leader.acquire()
+    second = Exports(settings(tmp_path), root, FileExecutor(), FewEncoders())
+    with pytest.raises(StoreDamaged, match="damaged"):
+        await second.start()
+    assert not list(folder.glob("*damaged*"))
+    await second.stop()
+    leader.release()
+
+
+async def test_damage_met_at_work_is_looked_for_at_the_next_start_however_large_the_store(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jupyter_export.queue.schema.CHECKED_BYTES", 0)
     exports = Exports(settings(tmp_path), root, FileExecutor(), FewEncoders())
-    with pytest.raises(QueueError, match="damaged"):
-        await exports.start()
+    await exports.start()
+    await exports.set_queue("pause")
+    for number in range(40):
+        await exports.submit(clip("source.mp4", output=f"{number}.mp4"))
+    await exports.stop()
+    path = exports.folder / "jobs.sqlite"
+    data = bytearray(path.read_bytes())
+    for page in range(len(data) // 4096 - 8, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(data)
+
+    exports = Exports(settings(tmp_path), root, FileExecutor(), FewEncoders())
+    await exports.start()  # nothing is checked: the damage is met by whoever reads it
+    with pytest.raises(StoreDamaged):
+        await exports.list()
+        await exports.events_since(0, 1000)
+    await exports.stop()
+    exports = Exports(settings(tmp_path), root, FileExecutor(), FewEncoders())
+    await exports.start()
+    assert len(list(exports.folder.glob("jobs.sqlite.damaged-*"))) == 1
+    assert await exports.list() == []
     await exports.stop()
 
 

@@ -77,6 +77,8 @@ def test_only_finished_files_come_in_pieces(path: str, first: int) -> None:
     [
         ("GET", "jobs"),
         ("GET", "jobs/active"),
+        ("GET", "probe"),
+        ("POST", "preview"),
         ("GET", "jobs/0123456789abcdef"),
         ("GET", "jobs/0123456789abcdef/log"),
         ("POST", "jobs"),

@@ -139,13 +139,21 @@ async def test_encoders_of_all_servers_together_take_no_more_cores_than_there_ar
     two = await serve(encoding_cores=1)
     first = await one.submit("first")
     await hold.reached.wait()
+    told: list[str | None] = []
+    two.exports.listeners.append(
+        lambda message: (
+            told.append(message.get("waiting_for")) if message["type"] == "progress" else None
+        )
+    )
     second = await two.submit("second")
     await until(lambda: two.waits_for(second, "a free core: 1 of 1 encode"))
+    assert "a free core: 1 of 1 encode" in told, "the feed did not tell"
     assert (await two.job(second))["state"] == "running"
     assert (await one.job(first))["waiting_for"] is None
     hold.go.set()
     await until(lambda: one.all_completed(first))
     await until(lambda: two.all_completed(second))
+    assert told[-1] is None
 
 
 async def test_a_job_that_waits_for_a_core_can_be_cancelled(serve: Serve) -> None:

@@ -199,6 +199,15 @@ def test_the_user_who_holds_less_goes_before_priority_and_age() -> None:
     assert first(waiters, [lease_of(1)]) == ["new"]
 
 
+def test_people_whose_servers_run_as_one_user_of_the_system_are_told_apart() -> None:
+    waiters = [
+        replace(waiter("old", 1000, NOW - 50), person="ann"),
+        replace(waiter("new", 1000, NOW - 1), person="ben"),
+    ]
+    assert first(waiters, [replace(lease_of(1000), person="ann")]) == ["new"]
+    assert first(waiters, [replace(lease_of(1000), person="ben")]) == ["old"]
+
+
 def test_of_one_user_the_higher_priority_goes_first() -> None:
     waiters = [waiter("old", 1, NOW - 50), waiter("urgent", 1, NOW - 1, priority=1)]
     assert first(waiters, []) == ["urgent"]

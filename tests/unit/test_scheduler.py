@@ -297,6 +297,7 @@ async def test_stopped_queue_finishes_what_runs_and_stays_stopped_over_a_restart
         "running": 1,
         "queued": 1,
         "limit": 1,
+        "notice": None,
     }
     hold.go.set()
     assert (await ended(exports, running))["state"] == "completed"
@@ -758,7 +759,7 @@ async def test_cache_is_swept_after_a_job_but_keeps_what_paused_jobs_need(site: 
         site.root,
         executor,
         FewEncoders(),
-        sweep=lambda folder, limit, keep: swept.append((limit, keep)),
+        sweep=lambda folder, limit, days, keep: swept.append((limit, keep)),
     )
     await exports.start()
     site.servers.append(exports)

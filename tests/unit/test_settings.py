@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from jupyter_export.errors import SpecError
 from jupyter_export.settings import Settings, environment_name
-
-README = Path(__file__).parents[2] / "README.md"
-
-
-def test_every_setting_is_in_the_readme_as_it_is_in_the_code() -> None:
-    text = README.read_text()
-    match = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", text, re.DOTALL)
-    assert match
-    assert match[1] == settings_table(), "run: python tests/unit/test_settings.py"
 
 
 def test_the_environment_sets_every_kind_of_trait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,23 +51,3 @@ def test_a_wrong_variable_is_refused_by_name(
     monkeypatch.setenv(f"JUPYTER_EXPORT_{name}", value)
     with pytest.raises(SpecError, match=f"JUPYTER_EXPORT_{name}='{value}'"):
         Settings()
-
-
-def settings_table() -> str:
-    rows = ["| setting | default | what it does |", "| --- | --- | --- |"]
-    for name, trait in sorted(Settings.class_own_traits().items()):
-        default = trait.default()
-        shown = ", ".join(default) if isinstance(default, list) else repr(default)
-        rows.append(f"| `{name}` | `{shown.strip(chr(39)) or chr(34) * 2}` | {trait.help} |")
-    return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    README.write_text(
-        re.sub(
-            r"(<!-- settings -->\n).*?(<!-- /settings -->)",
-            lambda m: m[1] + settings_table() + m[2],
-            README.read_text(),
-            flags=re.DOTALL,
-        )
-    )

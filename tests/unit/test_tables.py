@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import polars
 import pytest
+import torch
 
 import jupyter_export as jx
 from jupyter_export.errors import SpecError
@@ -72,6 +73,61 @@ def test_what_a_tracker_writes_gives_one_track_per_id() -> None:
         assert mine.id == theirs.id
         assert mine.times == pytest.approx(theirs.times)
         assert mine.boxes == pytest.approx(theirs.boxes)
+
+
+def boxes_of(frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two things that are followed; the second is there from frame 4 on."""
+    corners = np.array([[10 * i + frame, 5, 10 * i + frame + 20, 15] for i in (3, 7)], float)
+    return corners[: 1 + (frame >= 4)], np.array([3.0, 7.0])[: 1 + (frame >= 4)]
+
+
+def ultralytics(frame: int) -> Any:
+    """The shape of its `Results`: tensors, and no ids where nothing was followed yet."""
+    corners, ids = boxes_of(frame)
+    boxes = SimpleNamespace(
+        xyxy=torch.from_numpy(corners).float(),
+        id=torch.from_numpy(ids).float() if frame != 2 else None,
+        cls=torch.zeros(len(ids)),
+        conf=torch.ones(len(ids)),
+    )
+    return SimpleNamespace(boxes=boxes, orig_shape=(720, 1280), names={0: "person"})
+
+
+def supervision(frame: int) -> Any:
+    """The shape of its `Detections`; -1 is what its tracker does not follow yet."""
+    corners, ids = boxes_of(frame)
+    ids = np.full(1, -1) if frame == 2 else ids.astype(int)
+    return SimpleNamespace(xyxy=corners, tracker_id=ids, class_id=np.zeros(len(ids)), data={})
+
+
+def dicts(frame: int) -> dict[str, Any]:
+    corners, ids = boxes_of(frame)
+    return {"boxes": corners.tolist(), "ids": None if frame == 2 else ids.tolist()}
+
+
+@pytest.mark.parametrize("shape", [ultralytics, supervision, dicts])
+@pytest.mark.parametrize("many", [list, iter])
+def test_trackers_results_are_highlights(shape: Any, many: Any) -> None:
+    one, other = tracks(many([shape(frame) for frame in range(10)]), fps=25)
+    assert (one.id, other.id) == (3, 7)
+    assert one.times == pytest.approx([f / 25 for f in range(10) if f != 2])
+    assert other.boxes[0] == pytest.approx([10 * 7 + 4 + 10, 10, 20, 10])
+    results = [shape(frame) for frame in range(10)]
+    spec = jx.clip("a.mp4").highlight(results, fps=25, look={"shape": "ground"})
+    assert spec == jx.overlay("a.mp4", highlights=jx.highlights(results, fps=25, shape="ground"))
+    assert [effect.shape for effect in spec.sources[0].effects] == ["ground", "ground"]
+    assert jx.clip("a.mp4").crop(results, (64, 64), fps=25).kind == "framing"
+
+
+def test_one_thing_needs_no_ids_and_two_do() -> None:
+    single = [SimpleNamespace(xyxy=boxes_of(f)[0][:1], tracker_id=None) for f in range(5)]
+    (track,) = tracks(single, fps=25)
+    assert len(track.times) == 5
+    untracked = [SimpleNamespace(xyxy=boxes_of(f)[0], tracker_id=None) for f in range(8)]
+    with pytest.raises(SpecError, match="Run a tracker"):
+        tracks(untracked, fps=25)
+    with pytest.raises(SpecError, match="2 boxes, but 1 ids"):
+        tracks([{"boxes": [[0, 0, 1, 1], [0, 0, 2, 2]], "ids": [1]}], fps=25)
 
 
 def test_frames_of_uneven_video_take_their_exact_times() -> None:
@@ -248,3 +304,12 @@ def test_what_is_wrong_with_an_annotation_is_said(annotation: dict[str, Any], fi
     with pytest.raises(SpecError) as caught:
         jx.annotate("a.mp4", annotations=[annotation], output="b.mp4")
     assert caught.value.field == field
+
+
+def test_positions_read_off_by_hand_are_one_highlight_however_far_apart_they_are() -> None:
+    times = (0.6, 1.4, 2.0, 3.6, 4.8)
+    (only,) = highlights(
+        [{"time": t, "x": 10 * t, "y": 5, "width": 40, "height": 60} for t in times]
+    )
+    assert (only.start, only.keyframes[-1].time) == (0.6, 4.8)
+    assert only.end is not None and only.end > 4.8

@@ -15,6 +15,7 @@ from jupyter_export.errors import Cancelled, OutOfMemory
 from jupyter_export.upscale.colour import Coding, to_planes, to_rgb
 from jupyter_export.upscale.engine import Engine
 from jupyter_export.upscale.frames import Frames
+from jupyter_export.upscale.replay import Replay
 from jupyter_export.upscale.shape import Shape
 from jupyter_export.upscale.stock import Stock, stock_upsampler
 from jupyter_export.upscale.tiles import Layout
@@ -102,7 +103,7 @@ class Scarce:
                 raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
             return inner(batch)
 
-        made._run = made._network = run  # type: ignore[assignment]
+        made._network = run  # type: ignore[assignment]
 
 
 def test_every_frame_survives_memory_running_out_at_any_tile() -> None:
@@ -156,7 +157,7 @@ def test_the_systems_own_memory_running_out_counts_too() -> None:
             torch.empty(2**58)  # what the CPU's allocator then says is no OutOfMemoryError
         return inner(batch)
 
-    made._run = made._network = run  # type: ignore[assignment]
+    made._network = run  # type: ignore[assignment]
     assert made(torch.rand(3, 64, 100)).shape == (3, 256, 400)
 
 
@@ -167,7 +168,7 @@ def test_other_errors_are_not_taken_for_memory() -> None:
     def run(batch: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    made._run = made._network = run  # type: ignore[assignment]
+    made._network = run  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="illegal memory access"):
         made(torch.rand(3, 64, 100))
 
@@ -188,20 +189,150 @@ def test_a_cancel_is_noticed_between_layers() -> None:
     assert asked == 8
 
 
-def test_without_a_compiler_long_jobs_go_on_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(module: Any, **options: Any) -> Any:
-        def run(batch: torch.Tensor) -> torch.Tensor:
-            raise torch._dynamo.exc.BackendCompilerFailed(failing, OSError("no compiler"), None)
+class Recorder:
+    """Stands in for CUDA graphs: as theirs, every result lies where the one before lay."""
 
-        return run
+    def __init__(self) -> None:
+        self.recorded: list[tuple[int, ...]] = []
+        self.replayed = 0
+        self.fails: Exception | None = None
 
-    monkeypatch.setattr(torch, "compile", failing)
+    def capture(
+        self, network: torch.nn.Module, sample: torch.Tensor
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        if self.fails is not None:
+            raise self.fails
+        self.recorded.append(tuple(sample.shape))
+        given = sample.clone()
+        made = network(given)
+
+        def replay(batch: torch.Tensor) -> torch.Tensor:
+            self.replayed += 1
+            given.copy_(batch)
+            return made.copy_(network(given))
+
+        return replay
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    made = Recorder()
+    monkeypatch.setattr("jupyter_export.upscale.replay.capture", made.capture)
+    return made
+
+
+def test_a_long_job_is_recorded_and_replayed_to_the_same_bits(recorder: Recorder) -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+
+    shape, state = SMALL["srvgg x4"], weights(SMALL["srvgg x4"])
+    pictures = [to_tensor(picture(100, 120, seed)) for seed in range(4)]
+    plain = engine(shape, state, layout=Layout(64, 1))
+    made = engine(shape, state, layout=Layout(64, 1), replay_after=3, check=check)
+    results = [made(p) for p in pictures]
+    for result, p in zip(results, pictures, strict=True):
+        assert torch.equal(result, plain(p))
+    assert len(recorder.recorded) == 1
+    assert recorder.replayed == 2 * 4  # of four tiles, from the third picture on
+    eager = asked
+    made(pictures[0])
+    assert asked - eager == 4  # a cancel is still noticed before every batch
+
+
+def test_a_recording_has_the_networks_own_weights() -> None:
+    shape = SMALL["rrdb x4"]
+    made = engine(shape, weights(shape), check=lambda: None)
+    plain = Replay(made._network)._network
+    assert [p.data_ptr() for p in plain.parameters()] == [
+        p.data_ptr() for p in made._network.parameters()
+    ]
+    assert not any(part._forward_pre_hooks for part in plain.modules())
+    assert any(part._forward_pre_hooks for part in made._network.modules())
+
+
+def test_only_a_few_recordings_are_kept(recorder: Recorder) -> None:
+    shape = SMALL["srvgg x4"]
+    made = engine(shape, weights(shape), replay_after=1)
+    for side in (*range(20, 32), 31, 20):
+        made(torch.rand(3, 20, side))
+    assert len(recorder.recorded) == 13  # the latest was there, the first was not any more
+
+
+def test_where_nothing_can_be_recorded_a_long_job_goes_on_without(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder.fails = RuntimeError("CUDA error: operation not permitted when stream is capturing")
     shape, state = SMALL["srvgg x2"], weights(SMALL["srvgg x2"])
-    made = engine(shape, state, compile_after=2)
+    made = engine(shape, state, replay_after=2)
     rgb = torch.rand(3, 20, 20)
     first = made(rgb)
     assert torch.equal(made(rgb), first)
     assert torch.equal(made(rgb), first)
+    assert [r.getMessage() for r in caplog.records] == [
+        "action=no-replay: CUDA graphs do not work here: CUDA error: operation not permitted when "
+        "stream is capturing"
+    ]
+
+
+def test_a_recording_that_finds_no_memory_makes_tiles_smaller(recorder: Recorder) -> None:
+    recorder.fails = torch.OutOfMemoryError("CUDA out of memory (simulated)")
+    shape, state = SMALL["srvgg x4"], weights(SMALL["srvgg x4"])
+    rgb = to_tensor(picture(100, 120))
+    made = engine(shape, state, layout=Layout(64, 2), replay_after=2)
+    first = to_image(made(rgb))
+    assert np.abs(to_image(made(rgb)) - first).max() <= 1
+    assert made.layout(120, 100) == Layout(64, 1)
+    recorder.fails = None
+    made(rgb)
+    assert recorder.recorded == []  # recordings take memory, too: none from now on
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_what_libraries_on_a_gpu_say_when_memory_is_out_is_understood(message: str) -> None:
+    shape, state = SMALL["srvgg x4"], weights(SMALL["srvgg x4"])
+    rgb = to_tensor(picture(100, 120))
+    made = engine(shape, state, layout=Layout(64, 2))
+    expected = to_image(made(rgb))
+    inner, failed = made._network, []
+
+    def run(batch: torch.Tensor) -> torch.Tensor:
+        if not failed:
+            failed.append(True)
+            raise RuntimeError(message)
+        return inner(batch)
+
+    made._network = run  # type: ignore[assignment]
+    assert np.abs(to_image(made(rgb)) - expected).max() <= 1
+    assert made.layout(120, 100) == Layout(64, 1)
+
+
+def test_colours_that_find_no_memory_are_tried_once_more() -> None:
+    failures = 1
+
+    def upscale(rgb: torch.Tensor) -> torch.Tensor:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+        return rgb
+
+    planes = [np.full(s, v, np.uint8) for s, v in (((8, 12), 90), ((4, 6), 100), ((4, 6), 140))]
+    frames = Frames(upscale, CPU, (12, 8), Coding(2, 2))
+    assert (frames.start(planes).planes()[0] == 90).all()
+    failures = 2
+    planes[0][0, 0] = 91
+    with pytest.raises(OutOfMemory, match=r"no memory for a picture of 12×8.*smaller size"):
+        frames.start(planes)
 
 
 def test_the_denoise_strength_mixes_two_networks() -> None:

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,19 @@ def test_any_compatible_file_is_recognised(name: str, suffix: str, tmp_path: Pat
     assert shape == SMALL[name]
     for key, tensor in weights(SMALL[name]).items():
         assert torch.equal(state[key], tensor)
+
+
+def test_only_files_of_safetensors_need_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import save_file
+
+    save_file(weights(SHAPE), tmp_path / "own.safetensors")
+    save(tmp_path / "own.pth", SHAPE)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)  # as if it was not installed
+    load(tmp_path / "own.pth")
+    with pytest.raises(ModelUnusable, match=r"not installed.*`pip install safetensors`"):
+        load(tmp_path / "own.safetensors")
 
 
 def test_a_pickle_bomb_does_not_go_off(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from jupyter_export.upscale.catalogue import PUBLISHED
 from jupyter_export.upscale.colour import Coding
 from jupyter_export.upscale.engine import Engine
 from jupyter_export.upscale.frames import Frames
-from jupyter_export.upscale.memory import estimate, levers
+from jupyter_export.upscale.memory import Change, estimate, least, levers
 from jupyter_export.upscale.shape import Shape
 from jupyter_export.upscale.tiles import MIN_TILE, Layout, choose, spans
 
@@ -123,10 +124,22 @@ def test_less_memory_means_smaller_tiles_not_a_larger_estimate() -> None:
 
 
 def test_what_does_not_fit_comes_with_what_to_do() -> None:
-    advice = levers(X4PLUS, 3840, 2160, None, free_mib=3000)
-    assert any("crop or scale" in lever for lever in advice)
-    assert advice[-1] == "use the CPU (force_cpu)"
-    assert not any("smaller tiles" in lever for lever in advice)  # the result alone is too large
+    wanted = Change(X4PLUS, 1920, 1080, (7680, 4320))
+    offered = dict(levers(wanted, replace(wanted, shape=GENERAL), "general"))
+    assert list(offered) == [
+        "scale 2",
+        "model general",
+        "model general with scale 2",
+        "a crop to 960×540 before it",
+    ]
+    # Each tells what it would need, and needs less.
+    assert offered["scale 2"] == least(X4PLUS, 1920, 1080, (3840, 2160)).total
+    assert all(mib < wanted.least_mib for mib in offered.values())
+    # What is there already is not offered.
+    small = Change(GENERAL, 640, 360, (1280, 720))
+    assert [words for words, _ in levers(small, small, "general")] == [
+        "a crop to 320×180 before it"
+    ]
 
 
 def test_a_halo_is_as_far_as_a_small_network_can_see() -> None:

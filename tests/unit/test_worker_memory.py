@@ -10,7 +10,8 @@ from jupyter_export.media.plan import Plan
 from jupyter_export.media.recipe import SegmentRecipe, StepRecipe
 from jupyter_export.spec import parse
 from jupyter_export.upscale.catalogue import GENERAL, PUBLISHED
-from jupyter_export.upscale.memory import estimate
+from jupyter_export.upscale.memory import estimate, least
+from jupyter_export.upscale.tiles import Layout
 from jupyter_export.workers.memory import vram_of
 from jupyter_export.workers.tasks import make_plan_of
 
@@ -20,7 +21,7 @@ def plan(media: Path) -> Plan:
     return make_plan_of({"root": str(media)}, parse(spec), "libx264")
 
 
-def upscaled(plan: Plan, device: str, sides: list[int]) -> Plan:
+def upscaled(plan: Plan, device: str, sides: list[int], backend: str = "engine") -> Plan:
     """`plan`, in which the n-th segment enlarges pictures whose shorter side is ``sides[n]``."""
     segments = []
     for segment, side in zip(plan.segments * len(sides), sides, strict=False):
@@ -32,6 +33,7 @@ def upscaled(plan: Plan, device: str, sides: list[int]) -> Plan:
             "weights": {GENERAL: PUBLISHED[GENERAL].sha256},
             "denoise": None,
             "size": [8 * side, 4 * side],
+            "backend": backend,
             "device": device,
             "memory": 2048,
         }
@@ -53,3 +55,24 @@ def test_the_segment_that_takes_most_counts(media: Path) -> None:
     shape = PUBLISHED[GENERAL].shape
     assert found["mib"] == estimate(shape, 720, 360, (2880, 1440)).total
     assert GENERAL in found["key"] and "720x360" in found["key"]
+
+
+def test_a_plan_tells_the_least_that_it_can_do_with_and_what_would_need_less(media: Path) -> None:
+    found = vram_of(upscaled(plan(media), "cuda", [1080]))
+    assert found is not None
+    shape = PUBLISHED[GENERAL].shape
+    assert found["least_mib"] == least(shape, 2160, 1080, (8640, 4320)).total < found["mib"]
+    assert [words for words, _ in found["changes"]] == ["scale 2", "a crop to 1080×540 before it"]
+    assert all(mib < found["least_mib"] for _, mib in found["changes"])
+
+
+def test_the_package_realesrgan_needs_room_for_the_whole_picture_at_once(media: Path) -> None:
+    # 4320 lines: more than the engine would take at once.
+    found = vram_of(upscaled(plan(media), "cuda", [2160], "realesrgan"))
+    engine = vram_of(upscaled(plan(media), "cuda", [2160]))
+    assert found is not None and engine is not None
+    shape = PUBLISHED[GENERAL].shape
+    whole = estimate(shape, 4320, 2160, (17280, 8640), layout=Layout(4320, 1))
+    assert found["mib"] == found["least_mib"] == whole.total > engine["mib"]
+    assert found["changes"] == [["`upscale_backend` engine", engine["least_mib"]]]
+    assert found["key"] != engine["key"]

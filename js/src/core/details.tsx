@@ -17,6 +17,7 @@ export function Details({ entry }: { entry: Entry }) {
     [trans.__('Output'), job.output],
     [trans.__('Source'), sourceText(job, trans)],
     [trans.__('Encoder'), job.encoder && encoderText(job.encoder)],
+    [trans.__('GPU memory'), job.gpu_memory && gpuMemoryText(job.gpu_memory, trans)],
     [trans.__('Segments'), segments.total > 0 && segmentsText(segments, trans)],
     [trans.__('Result'), resultText(job, trans)],
     [trans.__('Attempt'), job.attempt > 1 && String(job.attempt)],
@@ -61,6 +62,18 @@ export function Details({ entry }: { entry: Entry }) {
 /** Some reasons begin with the name. */
 const encoderText = ({ name, reason }: NonNullable<Job['encoder']>): string =>
   reason.startsWith(name) ? reason : `${name}: ${reason}`;
+
+/** A GB of memory is 1024 MiB, as wherever the server tells of it. */
+function gpuMemoryText(
+  { reserved_mib, peak_mib }: NonNullable<Job['gpu_memory']>,
+  trans: Translator
+): string {
+  const gigabytes = (mib: number) => `${(mib / 1024).toFixed(1)} GB`;
+  const reserved = gigabytes(reserved_mib);
+  return peak_mib === null
+    ? trans.__('%1 reserved', reserved)
+    : trans.__('at most %1 used, %2 reserved', gigabytes(peak_mib), reserved);
+}
 
 function sourceText({ spec }: Job, trans: Translator): string | null {
   const source = spec?.sources?.[0];

@@ -39,7 +39,7 @@ export class Direct implements Transport {
   readonly kind = 'direct';
   constructor(private server: ServerAddress) {}
 
-  async ask({ method, path, body, key }: Ask): Promise<Reply> {
+  async ask({ method, path, body, key, signal }: Ask): Promise<Reply> {
     const headers: Record<string, string> = { Accept: 'application/json, */*' };
     const token = xsrf();
     // JupyterHub wants it on a GET, too.
@@ -54,6 +54,7 @@ export class Direct implements Transport {
         headers,
         credentials: 'same-origin',
         cache: 'no-store',
+        signal: signal ?? null,
         body: body === undefined ? null : JSON.stringify(body)
       });
     } catch (error) {
@@ -63,6 +64,10 @@ export class Direct implements Transport {
     const reply: Reply = { status: response.status, type };
     if (/[/+]json/.test(type)) reply.json = await response.json();
     else reply.blob = await response.blob();
+    reply.headers = {};
+    response.headers.forEach((value, name) => {
+      if (name.startsWith('x-')) reply.headers![name] = value;
+    });
     return reply;
   }
 

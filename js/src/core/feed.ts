@@ -21,6 +21,8 @@ const FORBIDDEN = 4403;
 export interface FeedOptions {
   /** In [0, 1): the jitter. */
   random?: () => number;
+  /** Why nothing can be had of the server, if more than the network is in the way. */
+  explain?: () => Promise<string>;
 }
 
 export class Feed {
@@ -33,13 +35,16 @@ export class Feed {
   private deadline: ReturnType<typeof setTimeout> | undefined;
   private life: AbortController | null = null;
   private random: () => number;
+  private explain: () => Promise<string>;
+  private why = '';
 
   constructor(
     private transport: Transport,
     private store: Store,
-    { random = Math.random }: FeedOptions = {}
+    { random = Math.random, explain = async () => '' }: FeedOptions = {}
   ) {
     this.random = random;
+    this.explain = explain;
   }
 
   start(): void {
@@ -133,6 +138,7 @@ export class Feed {
     if (!this.answered && message.type !== 'ping' && this.store.loaded.peek()) {
       this.answered = true;
       this.tries = 0;
+      this.why = '';
       this.store.reason.value = '';
       this.store.link.value = 'live';
     }
@@ -149,11 +155,20 @@ export class Feed {
     const offline =
       refused || this.tries > HOPEFUL_TRIES || globalThis.navigator?.onLine === false;
     this.store.reason.value =
-      reason || (refused ? 'You may not see the exports of this server.' : '');
+      this.why || reason || (refused ? 'You may not see the exports of this server.' : '');
     this.store.link.value = offline ? 'offline' : 'reconnecting';
+    if (offline && !refused) void this.tellWhy();
     // Full jitter: a restarted server must not meet all its pages at the same moment.
     const delay = this.random() * (refused ? LONGEST_DELAY_MS * 4 : limit);
     this.retry = setTimeout(() => this.connect(), delay);
+  }
+
+  /** A WebSocket that is refused does not say why; a request does. */
+  private async tellWhy(): Promise<void> {
+    const why = await this.explain();
+    if (!this.life || this.store.link.peek() !== 'offline') return;
+    this.why = why;
+    if (why) this.store.reason.value = why;
   }
 
   private lost(reason: string): void {

@@ -1,13 +1,10 @@
-/** A panel that finds its own way to the server: straight, else through its widget's kernel. */
+/** A panel that finds its own way to the server, and keeps its widget's traits in step. */
 
-import { pageServer } from './direct';
 import { pushJobs, save, type PanelModel } from './model';
 import type { Mounted } from './panel';
+import { reach } from './reach';
 import type { Core } from './registry';
 import type { Session } from './session';
-
-/** The page's own server has this long to answer. */
-const PROBE_MS = 4000;
 
 export interface LiveOptions {
   /** Names the panel: its widget's model may come later, or never. */
@@ -18,14 +15,10 @@ export interface LiveOptions {
 /** Draw a panel into an element; the returned function takes it away. */
 export function mountLive(core: Core, element: HTMLElement, options: LiveOptions): () => void {
   element.classList.add('jpx-Cell');
-  const server = pageServer();
-  const direct = server && core.session(server);
   let model: PanelModel | undefined;
   let session: Session | null = null;
   let panel: Mounted | undefined;
   let stopSync: (() => void) | undefined;
-  let unreachable = direct === null;
-  let gone = false;
 
   const sync = () => {
     stopSync?.();
@@ -40,50 +33,26 @@ export function mountLive(core: Core, element: HTMLElement, options: LiveOptions
       it.off('change:selected', select);
     };
   };
-  const draw = (by: Session) => {
-    panel?.dispose();
-    session = by;
-    panel = core.mount(element, {
-      session,
-      ownKeys: true,
-      project: options.project,
-      onSelect: id => model && save(model, 'selected', id)
-    });
-    sync();
-  };
-  const relay = () => {
-    if (gone || !model || !unreachable) return;
-    const through = core.through(model);
-    if (session !== through) draw(through);
-  };
-
-  if (direct) {
-    draw(direct);
-    void answers(direct).then(reached => {
-      unreachable = !reached;
-      relay();
-    });
-  }
-  const forget = core.onModel(options.key, found => {
-    model = found;
-    sync();
-    relay();
+  const forget = reach(core, options.key, {
+    by(found) {
+      panel?.dispose();
+      session = found;
+      panel = core.mount(element, {
+        session,
+        ownKeys: true,
+        project: options.project,
+        onSelect: id => model && save(model, 'selected', id)
+      });
+      sync();
+    },
+    model(found) {
+      model = found;
+      sync();
+    }
   });
   return () => {
-    gone = true;
     forget();
     stopSync?.();
     panel?.dispose();
   };
-}
-
-/** Whether the page itself can reach the extension. */
-async function answers(session: Session): Promise<boolean> {
-  if (session.store.link.peek() === 'live') return true;
-  const late = new Promise<boolean>(resolve => setTimeout(() => resolve(false), PROBE_MS));
-  const probe = session.rest.health().then(
-    () => true,
-    () => false
-  );
-  return Promise.race([probe, late]);
 }

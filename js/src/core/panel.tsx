@@ -2,7 +2,7 @@
 
 import { effect, signal, useComputed, useSignal, type Signal } from '@preact/signals';
 import { render } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { Context, usePanel, type PanelContext } from './context';
 import { stateText } from './format';
@@ -11,6 +11,7 @@ import { english, type Host } from './host';
 import { IconButton } from './icons';
 import { JobRow } from './row';
 import type { Session } from './session';
+import { Single } from './single';
 import type { Entry } from './store';
 import { Refusal } from './transport';
 import { nameOf } from './types';
@@ -23,6 +24,8 @@ export interface PanelOptions {
   /** Show only this project to begin with. */
   project?: string;
   selected?: string;
+  /** Show this job by itself; `saved` is what to say where the server does not know it. */
+  only?: { id: string; saved: string };
   onSelect?: (id: string) => void;
   /** Inside a notebook, keys on the panel must not reach the notebook's shortcuts. */
   ownKeys?: boolean;
@@ -68,7 +71,11 @@ export function mountPanel(element: HTMLElement, options: PanelOptions): Mounted
   });
   render(
     <Context.Provider value={context}>
-      <Panel trouble={trouble} project={options.project ?? ''} />
+      {options.only ? (
+        <Single {...options.only} />
+      ) : (
+        <Panel trouble={trouble} project={options.project ?? ''} />
+      )}
     </Context.Provider>,
     element
   );
@@ -110,6 +117,11 @@ function Panel(props: { trouble: Signal<string>; project: string }) {
   return (
     <section class="jpx-Panel" aria-label={trans.__('Video exports')}>
       <Header />
+      {store.link.value === 'offline' && store.reason.value && (
+        <div class="jpx-Trouble" role="alert">
+          <span>{trans.__(store.reason.value)}</span>
+        </div>
+      )}
       <Filters filter={filter} project={project} />
       {props.trouble.value && (
         <div class="jpx-Trouble" role="alert">
@@ -119,6 +131,11 @@ function Panel(props: { trouble: Signal<string>; project: string }) {
             label={trans.__('Dismiss')}
             onClick={() => (props.trouble.value = '')}
           />
+        </div>
+      )}
+      {session.store.notice.value && (
+        <div class="jpx-Trouble" role="status">
+          <span>{session.store.notice.value}</span>
         </div>
       )}
       <List entries={shown.value} />
@@ -223,6 +240,15 @@ function List({ entries }: { entries: Entry[] }) {
   const { session, trans, attempt } = usePanel();
   const { store } = session;
   const more = useSignal(true);
+  const list = useRef<HTMLUListElement>(null);
+  const root = list.current?.getRootNode() as Document | ShadowRoot | undefined;
+  const focused = root?.activeElement;
+  useLayoutEffect(() => {
+    // Rows that change places are taken out and put back, which takes the focus from them.
+    if (focused instanceof HTMLElement && list.current?.contains(focused)) {
+      if (root?.activeElement !== focused) focused.focus({ preventScroll: true });
+    }
+  });
   const older = () =>
     attempt(trans.__('Show older exports'), async () => {
       const last = store.finished.peek().at(-1);
@@ -239,6 +265,7 @@ function List({ entries }: { entries: Entry[] }) {
   }
   return (
     <ul
+      ref={list}
       class="jpx-List"
       onKeyDown={event => {
         const move = MOVES[event.key];

@@ -25,6 +25,7 @@ interface FromKernel {
   body?: unknown;
   total?: number;
   etag?: string;
+  headers?: Record<string, string>;
   error?: string;
   event?: 'opened' | 'heard' | 'closed';
   message?: unknown;
@@ -79,9 +80,9 @@ export class Relay implements Transport {
         if (reply.status === undefined) return fail(reply.error ?? 'no answer');
         clearTimeout(timer);
         this.waiting.delete(tag);
-        const { status, total, etag, content_type: type = '' } = reply;
+        const { status, total, etag, headers, content_type: type = '' } = reply;
         const blob = buffers[0] && new Blob([buffers[0] as BlobPart], { type });
-        resolve({ status, type, json: reply.body, total, etag, ...(blob && { blob }) });
+        resolve({ status, type, json: reply.body, total, etag, headers, ...(blob && { blob }) });
       });
       const sent = this.send({ type: 'request', tag, method, path, body, key, from });
       if (!sent) fail('the kernel is gone');

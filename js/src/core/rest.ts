@@ -1,10 +1,37 @@
 /** The routes as functions; what the server refuses becomes a typed error with its own words. */
 
 import type { HardwareReport } from './hardware';
-import type { Facts, Job, QueueState, Spec } from './types';
+import type { Estimate, Facts, Job, QueueState, Spec } from './types';
 import { Refusal, type Ask, type Reply, type Transport } from './transport';
 
+/** Which frame, as `POST preview` has it. */
+export interface Wanted {
+  spec: Spec;
+  time: number;
+  /** `result`, `before`, or the field of an effect: the picture that it is given. */
+  show: string;
+  /** Pixels, at most. */
+  width: number;
+}
+
+export interface Pictured {
+  blob: Blob;
+  /** When it begins to be shown, and the next one does, in seconds of the clock that was asked. */
+  time: number;
+  next: number;
+  /** Of the whole output. */
+  duration: number;
+  /** Of the whole picture, in pixels. */
+  width: number;
+  height: number;
+}
+
 export type Action = 'cancel' | 'retry' | 'pause' | 'resume';
+
+/** JupyterHub makes new logins when it starts a server again. */
+const LOGIN = 'This page is not logged in any more. Reload it.';
+/** What JupyterHub says for a server that does not run. */
+const STOPPED = 'Your server does not run. Start it again, then reload this page.';
 
 export class Rest {
   private noPictures = false;
@@ -14,6 +41,18 @@ export class Rest {
 
   health(): Promise<unknown> {
     return this.json({ method: 'GET', path: 'health' });
+  }
+
+  /** Why the server answers no request of this page, and what to do; empty if it is not known. */
+  async refusal(): Promise<string> {
+    try {
+      // Whoever is not logged in can be sent to a page that says so, with a status of success.
+      return (await this.health()) ? '' : LOGIN;
+    } catch (error) {
+      if (!(error instanceof Refusal)) return '';
+      if (error.status === 401 || error.status === 403) return LOGIN;
+      return error.status === 424 ? STOPPED : '';
+    }
   }
 
   /** Jobs older than `before`, newest first. */
@@ -52,6 +91,26 @@ export class Rest {
   /** The size and the length of a video. */
   probe(path: string): Promise<Facts> {
     return this.json({ method: 'GET', path: `probe?path=${encodeURIComponent(path)}` });
+  }
+
+  /** A frame of an export, or of what it is made from, and what is known about it. */
+  async preview(wanted: Wanted, signal?: AbortSignal): Promise<Pictured> {
+    const reply = await this.ask({ method: 'POST', path: 'preview', body: wanted, signal });
+    const told = (name: string) => reply.headers?.[name] ?? '';
+    const [width = 0, height = 0] = told('x-size').split('x').map(Number);
+    return {
+      blob: reply.blob ?? new Blob(),
+      time: Number(told('x-time')),
+      next: Number(told('x-next')),
+      duration: Number(told('x-duration')),
+      width,
+      height
+    };
+  }
+
+  /** What an export would take and be; nothing is queued. */
+  estimate(spec: Spec): Promise<Estimate> {
+    return this.json({ method: 'POST', path: 'estimate', body: { spec } });
   }
 
   /** The JSON Schema of what can be exported. */

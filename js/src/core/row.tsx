@@ -113,6 +113,7 @@ function Bar({ entry, name }: { entry: Entry; name: string }) {
   const { trans } = usePanel();
   const progress = entry.progress.value;
   const percent = percentOf(progress);
+  const reason = entry.job.value.waiting_for;
   return (
     <>
       <div class="jpx-Bar">
@@ -120,6 +121,7 @@ function Bar({ entry, name }: { entry: Entry; name: string }) {
         <span class="jpx-Percent">{percent} %</span>
       </div>
       <div class="jpx-Speed">{progressText(progress, trans)}</div>
+      {reason && <div class="jpx-Speed">{trans.__('waits for %1', reason)}</div>}
     </>
   );
 }

@@ -20,7 +20,7 @@ export class Session {
     private onIdle: () => void = () => undefined
   ) {
     this.rest = new Rest(transport);
-    this.feed = new Feed(transport, this.store);
+    this.feed = new Feed(transport, this.store, { explain: () => this.rest.refusal() });
   }
 
   /** Keep the connection open until the returned function is called. */

@@ -11,6 +11,7 @@ import {
   type Link,
   type Positions,
   type Progress,
+  type ProgressMessage,
   type QueueState,
   type Segments,
   type Snapshot
@@ -43,6 +44,8 @@ export class Store {
   /** Why the link is down, when it is known. */
   readonly reason = signal('');
   readonly queue = signal<QueueState>('running');
+  /** What users should know of their jobs' database; empty as a rule. */
+  readonly notice = signal('');
   /** False until the first snapshot: an empty list is not yet "no exports". */
   readonly loaded = signal(false);
   readonly entries = signal<ReadonlyMap<string, Entry>>(new Map());
@@ -132,7 +135,7 @@ export class Store {
       case 'event':
         return this.happened(message);
       case 'progress':
-        this.progressed(message.job, message.progress, message.segments);
+        this.progressed(message);
         return true;
       case 'positions':
         this.placed(message.positions);
@@ -179,6 +182,7 @@ export class Store {
       }
       this.entries.value = entries;
       this.queue.value = snapshot.queue.state;
+      this.notice.value = snapshot.queue.notice ?? '';
       this.loaded.value = true;
     });
     this.epoch = snapshot.epoch;
@@ -213,12 +217,14 @@ export class Store {
     return true;
   }
 
-  private progressed(id: string, progress: Progress, segments?: Segments): void {
+  private progressed({ job: id, progress, segments, waiting_for = null }: ProgressMessage): void {
     const entry = this.entries.value.get(id);
-    if (!entry || !isRunning(entry.job.peek())) return;
+    const job = entry?.job.peek();
+    if (!entry || !job || !isRunning(job)) return;
     batch(() => {
       entry.progress.value = progress;
       if (segments) entry.segments.value = segments;
+      if (job.waiting_for !== waiting_for) entry.job.value = { ...job, waiting_for };
     });
   }
 

@@ -11,6 +11,8 @@ export interface Reply {
   /** Of a piece of a file: the bytes of the whole file, and its version. */
   total?: number;
   etag?: string;
+  /** Of a picture: its `x-` headers. */
+  headers?: Record<string, string>;
 }
 
 export interface Ask {
@@ -22,6 +24,8 @@ export interface Ask {
   key?: string;
   /** Through a relay: the first byte of the piece that is wanted of a file. */
   from?: number;
+  /** Nobody waits for the answer any more. */
+  signal?: AbortSignal;
 }
 
 /** One connection to the feed. */

@@ -39,6 +39,19 @@ export interface Spec {
   encoding?: Record<string, unknown>;
 }
 
+/** What an export would take and be. */
+export interface Estimate {
+  seconds: number;
+  /** How many finished exports like it that rests on. */
+  examples: number;
+  bytes: number;
+  segments: Segments;
+  /** GPU memory that would be reserved. */
+  vram_mib: number | null;
+  /** Why it would not be taken in. */
+  refusal: JobError | null;
+}
+
 /** What a video is like: upright, with square pixels. */
 export interface Facts {
   width: number;
@@ -62,6 +75,8 @@ export interface Job {
   progress: Progress;
   segments: Segments;
   encoder: { name: string; reason: string } | null;
+  /** In MiB; the peak once it was measured. Servers of before do not tell. */
+  gpu_memory?: { reserved_mib: number; peak_mib: number | null } | null;
   error: JobError | null;
   notes: string[];
   result: { bytes?: number; frames?: number; duration?: number } | null;
@@ -82,7 +97,8 @@ export interface Snapshot {
   epoch: string;
   seq: number;
   jobs: Job[];
-  queue: { state: QueueState };
+  /** `notice`: what users should know of their jobs' database. */
+  queue: { state: QueueState; notice?: string | null };
 }
 
 export interface FeedEvent {
@@ -98,6 +114,8 @@ export interface ProgressMessage {
   job: string;
   progress: Progress;
   segments?: Segments;
+  /** What keeps it from going on now. */
+  waiting_for?: string | null;
 }
 
 /** Where these queued jobs stand now: the place in the line, and the reason for waiting. */

@@ -18,8 +18,6 @@ export interface Fields {
   from: Place;
   to: Place;
   transition: string;
-  shape: string;
-  highlight: string;
   annotation: string;
   text: string;
   anchor: string;

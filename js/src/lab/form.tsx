@@ -3,15 +3,19 @@
 import { render } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 
+import { Surface } from '../core/editor/surface';
 import type { Translator } from '../core/host';
 import type { Session } from '../core/session';
 import { folderOf, type Facts, type Job } from '../core/types';
+import { isRefusal } from '../core/why';
+import { isField, PLACES, usePicture, withDrawn } from './drawn';
+import { Estimated, useEstimate } from './estimate';
 import { FieldError, type Fields, type Kind } from './fields';
-import { useValue } from './hooks';
+import { useValue } from '../core/hooks';
 import { Field, Sources } from './inputs';
 import { KINDS, offered, type SpecSchema } from './kinds';
 import { defaults, freeName, inTheWay, SOURCE_SUFFIXES, specOf } from './spec';
-import { InTheWay, isRefusal, Refused, troubleOf, type Trouble } from './trouble';
+import { InTheWay, Refused, troubleOf, type Trouble } from './trouble';
 
 export interface FormOptions {
   session: Session;
@@ -63,6 +67,7 @@ function Form(props: FormOptions & { close: () => void }) {
   const { facts, why, wait } = useFacts(session, source, trans);
   const kinds = useKinds(session);
   const kind = KINDS[fields.kind];
+  const { editing, isShown, wrong, drawn, forget, reshape, refuse } = usePicture(fields, facts, trans);
   // One form, one export: a repeated click must not become a second one.
   const key = useMemo(freshKey, []);
   const set = (change: Partial<Fields>) => {
@@ -70,6 +75,8 @@ function Form(props: FormOptions & { close: () => void }) {
     if ('output' in change) setNamed(true);
     // To join, there must be a second one.
     const more = change.kind === 'concat' && fields.sources.length < 2;
+    if (change.kind || change.sources) forget();
+    if (change.aspect) reshape(change.aspect);
     setFields(before => ({
       ...before,
       ...change,
@@ -90,12 +97,15 @@ function Form(props: FormOptions & { close: () => void }) {
 
   const duplicate = inTheWay(fields, active.map(entry => entry.job.peek()));
 
+  const make = async () =>
+    withDrawn(specOf(fields, kind.needsFacts ? await wait() : null, trans), drawn);
+  const estimate = useEstimate(session, make, [fields, facts, drawn]);
+
   const submit = async (allowDuplicate: boolean) => {
     setTrouble(null);
     setBusy(true);
     try {
-      const known = kind.needsFacts ? await wait() : null;
-      const spec = specOf(fields, known, trans);
+      const spec = await make();
       const job = await session.rest.submit(spec, key, allowDuplicate);
       close();
       props.submitted(job);
@@ -113,9 +123,17 @@ function Form(props: FormOptions & { close: () => void }) {
     props.show(id);
   };
 
-  const shared = { fields, facts, trans, set };
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    const dialog = form.current?.closest('dialog');
+    if (dialog && isShown) dialog.dataset.wide = 'true';
+  }, [isShown]);
+
+  const shared = { fields, facts, trans, set, wrong: trouble ? null : wrong };
+  const names = kind.inputs(fields).filter(name => !drawn || !PLACES.has(name));
   return (
     <form
+      ref={form}
       method="dialog"
       onSubmit={event => {
         event.preventDefault();
@@ -123,22 +141,49 @@ function Form(props: FormOptions & { close: () => void }) {
       }}
     >
       <h2 id="jpx-form-title">{trans.__('Export video')}</h2>
+      <div class="jpx-Columns">
       <div class="jpx-Fields">
         <Field name="kind" choices={kinds.map(it => [it, KINDS[it].label(trans)])} {...shared} />
         <Sources many={!kind.isRange} trouble={why} videos={videos} {...shared} />
-        {kind.inputs(fields).map(name => (
+        {names.map(name => (
           <Field key={name} name={name} {...shared} />
         ))}
+        {drawn && (
+          <p class="jpx-Drawn">
+            {trans.__('As you moved it.')}{' '}
+            <button type="button" onClick={forget}>
+              {trans.__('Start over')}
+            </button>
+          </p>
+        )}
         {kind.isRange && <Field name="start" {...shared} />}
         {kind.isRange && <Field name="end" {...shared} />}
         <Field name="quality" {...shared} />
         <Field name="output" {...shared} />
         <Field name="project" {...shared} />
       </div>
+      {isShown && (
+        <div>
+          <Surface
+            key={`${fields.kind} ${source}`}
+            {...{ session, trans, editing }}
+            noShape
+            noEdit={!kind.isDrawn}
+            onTrouble={refuse}
+          />
+          {wrong && !trouble && !isField(wrong, kind.inputs(fields)) && (
+            <p class="jpx-Wrong" role="alert">
+              {wrong.text}
+            </p>
+          )}
+        </div>
+      )}
+      </div>
       {duplicate && !trouble && (
         <InTheWay job={duplicate} session={session} trans={trans} goTo={goTo} />
       )}
       {trouble && <Refused trouble={trouble} trans={trans} goTo={goTo} />}
+      {!trouble && <Estimated estimate={estimate} trans={trans} />}
       <div class="jpx-Footer">
         <button type="button" onClick={close}>
           {trans.__('Cancel')}

@@ -19,7 +19,15 @@ import { notifications } from './notifications';
 import { liveSettings } from './settings';
 import { SOURCE_SUFFIXES } from './spec';
 import { StatusItem } from './status';
-import { PANEL_MIME, PanelRenderer, Sidebar } from './widgets';
+import {
+  EDITOR_MIME,
+  editorRenderer,
+  JOB_MIME,
+  JobRenderer,
+  PANEL_MIME,
+  panelRenderer,
+  Sidebar
+} from './widgets';
 
 const ID = 'jupyter-export:plugin';
 /** ipywidgets takes -10: the saved panel comes before a view whose model may be gone. */
@@ -178,8 +186,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
     }
     launcher?.add({ command: CommandIDs.new, category: trans.__('Other'), rank: 20 });
 
+    for (const [mime, renderer] of [
+      [PANEL_MIME, panelRenderer],
+      [EDITOR_MIME, editorRenderer]
+    ] as const) {
+      const createRenderer = () => renderer(page);
+      rendermime.addFactory({ safe: true, mimeTypes: [mime], createRenderer }, RENDERER_RANK);
+    }
     rendermime.addFactory(
-      { safe: true, mimeTypes: [PANEL_MIME], createRenderer: () => new PanelRenderer(page) },
+      { safe: true, mimeTypes: [JOB_MIME], createRenderer: () => new JobRenderer(page, session) },
       RENDERER_RANK
     );
     drawBoxes(page, app.docRegistry, trans);

@@ -25,7 +25,14 @@ export interface InputProps {
   fields: Fields;
   facts: Facts | null;
   trans: Translator;
+  /** What is wrong with which field. */
+  wrong?: Wrong | null;
   set(change: Partial<Fields>): void;
+}
+
+export interface Wrong {
+  field: keyof Fields;
+  text: string;
 }
 
 function describe(name: TextField, facts: Facts | null, trans: Translator): Input {
@@ -75,24 +82,6 @@ function describe(name: TextField, facts: Facts | null, trans: Translator): Inpu
           ['dissolve', trans.__('A dissolve')]
         ]
       };
-    case 'shape':
-      return {
-        label: trans.__('Shape'),
-        choices: [
-          ['ellipse', trans.__('Ellipse')],
-          ['box', trans.__('Box')],
-          ['ground', trans.__('Circle on the ground')]
-        ]
-      };
-    case 'highlight':
-      return {
-        label: trans.__('Look'),
-        choices: [
-          ['outline', trans.__('Outline')],
-          ['brighten', trans.__('Brighter inside')],
-          ['dim_outside', trans.__('Darker outside')]
-        ]
-      };
     case 'annotation':
       return {
         label: trans.__('Show'),
@@ -135,11 +124,13 @@ export function Field({ name, choices, ...props }: InputProps & { choices?: Choi
   const tell = (event: { currentTarget: { value: string } }) =>
     props.set({ [name]: event.currentTarget.value });
   const options = choices ?? input.choices;
+  const wrong = props.wrong?.field === name ? props.wrong.text : '';
+  const told = wrong ? { 'aria-invalid': true, 'aria-describedby': `${id}-wrong` } : {};
   return (
     <>
       <label for={id}>{input.label}</label>
       {options ? (
-        <select id={id} name={name} value={value} onChange={tell}>
+        <select id={id} name={name} value={value} onChange={tell} {...told}>
           {options.map(([one, words]) => (
             <option value={one}>{words}</option>
           ))}
@@ -154,7 +145,13 @@ export function Field({ name, choices, ...props }: InputProps & { choices?: Choi
           list={input.isVideo ? VIDEOS : undefined}
           autocomplete="off"
           onInput={tell}
+          {...told}
         />
+      )}
+      {wrong && (
+        <p class="jpx-Wrong" id={`${id}-wrong`} role="alert">
+          {wrong}
+        </p>
       )}
     </>
   );

@@ -1,5 +1,6 @@
 /** The kinds of exports: what the form asks for each, and what of a spec that becomes. */
 
+import { newHighlight, sizesOf } from '../core/editor/layers';
 import type { Translator } from '../core/host';
 import type { Facts, Spec } from '../core/types';
 import { FieldError, type Fields, type Kind, type Place, type TextField } from './fields';
@@ -24,6 +25,8 @@ export interface KindOf {
   needsFacts: boolean;
   /** The effect without which a server cannot do this. */
   effect?: string;
+  /** Effects of the source are moved on the picture. */
+  isDrawn?: boolean;
   /** What is asked beyond what all kinds ask. */
   inputs(fields: Fields): TextField[];
   /** What the spec has beyond what all specs have. */
@@ -55,6 +58,7 @@ export const KINDS: Record<Kind, KindOf> = {
     isRange: true,
     needsFacts: true,
     effect: 'crop',
+    isDrawn: true,
     inputs: () => ['aspect', 'from', 'to'],
     build: given => ({ sources: [{ ...given.sources[0]!, effects: [crop(given)] }] })
   },
@@ -63,18 +67,11 @@ export const KINDS: Record<Kind, KindOf> = {
     isRange: true,
     needsFacts: true,
     effect: 'highlight',
-    inputs: () => ['shape', 'highlight'],
-    build: ({ sources, fields, facts, trans }) => {
-      const { width, height } = known(facts, trans);
-      const { shape, highlight: effect } = fields;
-      const radius = Math.min(width, height) / 4;
-      // A circle on the ground lies at somebody's feet, and is seen flat.
-      const region =
-        shape === 'ground'
-          ? { y: height * 0.75, radius_x: radius / 2 }
-          : { y: height / 2, radius_x: radius, radius_y: radius };
-      const keyframes = [{ time: 0, x: width / 2, ...region }];
-      return { sources, effects: [{ type: 'highlight', shape, effect, keyframes }] };
+    isDrawn: true,
+    inputs: () => [],
+    build: ({ sources, facts, start, trans }) => {
+      const highlight = newHighlight(known(facts, trans), start);
+      return { sources: [{ ...sources[0]!, effects: [highlight] }] };
     }
   },
   annotate: {
@@ -134,10 +131,7 @@ export interface SpecSchema {
 /** A crop of the wanted shape, as large as fits, that rests or moves from place to place. */
 function crop({ fields, facts, start, end, trans }: Given): unknown {
   const { width: w, height: h, duration } = known(facts, trans);
-  const [a = 1, b = 1] = fields.aspect.split(':').map(Number);
-  // 4:2:0 video has even sides only.
-  const even = (n: number) => Math.max(16, 2 * Math.floor(n / 2));
-  const size = [even(Math.min(w, (h * a) / b)), even(Math.min(h, (w * b) / a))] as const;
+  const [, size] = sizesOf({ width: w, height: h }).find(([name]) => name === fields.aspect)!;
   const at = (place: Place) => ({ start: 0, middle: 0.5, end: 1 })[place];
   const key = (time: number, place: Place) => ({
     time,
@@ -152,7 +146,7 @@ function crop({ fields, facts, start, end, trans }: Given): unknown {
     if (last === null) throw new FieldError('end', trans.__('A moving frame needs an end.'));
     keyframes.push(key(last, fields.to));
   }
-  return { type: 'crop', size, keyframes };
+  return { type: 'crop', size, keyframes, interpolation: 'spline' };
 }
 
 function known(facts: Facts | null, trans: Translator): Facts {

@@ -43,8 +43,6 @@ export function defaults(sources: string[], quality: string, notebook: string): 
     from: 'middle',
     to: 'middle',
     transition: 'cut',
-    shape: 'ellipse',
-    highlight: 'outline',
     annotation: 'timecode',
     text: '',
     anchor: 'bottom_left',

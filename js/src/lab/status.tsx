@@ -9,7 +9,7 @@ import type { Translator } from '../core/host';
 import type { Session } from '../core/session';
 import type { Entry } from '../core/store';
 import { isRunning, nameOf } from '../core/types';
-import { useValue } from './hooks';
+import { useValue } from '../core/hooks';
 
 /** The list is short; the panel has the rest. */
 const SHOWN = 8;

@@ -3,9 +3,9 @@
 import { percentOf } from '../core/format';
 import type { Translator } from '../core/host';
 import type { Session } from '../core/session';
-import type { Refusal } from '../core/transport';
 import { nameOf, type Job } from '../core/types';
-import { useValue } from './hooks';
+import { isRefusal } from '../core/why';
+import { useValue } from '../core/hooks';
 import { FieldError } from './fields';
 
 export interface Trouble {
@@ -15,10 +15,6 @@ export interface Trouble {
   percent: number | null;
   duplicate: boolean;
 }
-
-/** By its shape, not its class: the error may come from the core of another bundle. */
-export const isRefusal = (error: unknown): error is Refusal =>
-  error instanceof Error && 'problem' in error;
 
 export function troubleOf(error: unknown, trans: Translator): Trouble {
   if (error instanceof FieldError) {

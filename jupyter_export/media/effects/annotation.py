@@ -31,6 +31,7 @@ class AnnotationEffect(Effect[AnnotationBase]):
     """Texts, boxes, arrows and times; see `jupyter_export.spec.annotation`."""
 
     model = AnnotationBase
+    megapixel_ms = 0.7
 
     def check(self, effect: AnnotationBase, picture: Picture, field: str) -> None:
         """A label's font must be installed, and a text must not be too large.

@@ -9,16 +9,46 @@ share one copy of the frame.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from av.video.frame import VideoFrame
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["PLANAR_8BIT", "Ahead", "Effect", "Picture", "Step"]
+__all__ = [
+    "PLANAR_8BIT",
+    "Ahead",
+    "Effect",
+    "GpuLevers",
+    "Picture",
+    "Step",
+    "on_processor",
+    "processor_only",
+]
+
+_processor: ContextVar[bool] = ContextVar("on_processor", default=False)
+
+
+@contextlib.contextmanager
+def on_processor(wanted: bool = True) -> Iterator[None]:
+    """What is resolved inside takes no GPU, if `wanted`: one has failed under this export."""
+    token = _processor.set(wanted)
+    try:
+        yield
+    finally:
+        _processor.reset(token)
+
+
+def processor_only() -> bool:
+    """Whether effects are to be resolved for the processor although there is a GPU."""
+    return _processor.get()
+
 
 #: The formats of pictures that effects get and give, with the horizontal and the vertical
 #: subsampling of their chroma planes.
@@ -71,6 +101,16 @@ class Ahead(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class GpuLevers:
+    """How little GPU memory an effect can do with, and what makes it less."""
+
+    least_mib: int
+    """The least at which it works at all, slowly."""
+    changes: tuple[tuple[str, int], ...]
+    """What a user can change, such as ``scale 2``, each with the least MiB then."""
+
+
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
@@ -85,6 +125,9 @@ class Effect(ABC, Generic[Spec]):
 
     segment_seconds: ClassVar[float] = math.inf
     """Segments with a slow effect are at most so long, so that little work is ever lost."""
+
+    megapixel_ms: ClassVar[float] = 3.0
+    """Milliseconds per megapixel on a machine with two cores: the default of an estimate."""
 
     @classmethod
     def type(cls) -> str:
@@ -127,6 +170,15 @@ class Effect(ABC, Generic[Spec]):
         """What the step takes of a GPU: MiB at its peak, with the context, and a name under which
         measured peaks of such steps are remembered; None for steps that use no GPU."""
         return None
+
+    def gpu_levers(self, params: dict[str, Any], picture: Picture) -> GpuLevers | None:
+        """What can be done where a GPU is too small for `gpu_memory`; None if nothing can, or
+        need be."""
+        return None
+
+    def seconds(self, params: dict[str, Any], picture: Picture) -> float:
+        """What a frame takes by default, in seconds: for estimates alone, never for plans."""
+        return self.megapixel_ms * picture.width * picture.height / 1e9
 
     @abstractmethod
     def make(self, params: dict[str, Any], picture: Picture) -> Step:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from PIL import ImageFont
 
-__all__ = ["Font", "best", "find", "installed", "similar"]
+__all__ = ["Font", "best", "find", "folders", "installed", "similar"]
 
 _SHIPPED = Path(__file__).parent.parent / "fonts" / "DejaVuSans.ttf"
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
@@ -141,7 +141,8 @@ def _key(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
-def _folders() -> Iterator[Path]:
+def folders() -> Iterator[Path]:
+    """Where fonts may be."""
     home = Path.home()
     if sys.platform == "darwin":
         yield from (Path("/System/Library/Fonts"), Path("/Library/Fonts"))
@@ -158,9 +159,11 @@ def _folders() -> Iterator[Path]:
 
 def _files() -> set[Path]:
     found = set()
-    for folder in _folders():
+    for folder in folders():
         for where, _, names in os.walk(folder):
-            found |= {Path(where, n) for n in names if Path(n).suffix.lower() in _SUFFIXES}
+            fonts = (Path(where, n) for n in names if Path(n).suffix.lower() in _SUFFIXES)
+            # What is no file, such as a pipe, may keep whoever opens it waiting for ever.
+            found |= {path for path in fonts if path.is_file()}
     return found
 
 

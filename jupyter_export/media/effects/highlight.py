@@ -36,6 +36,7 @@ class HighlightEffect(Effect[Highlight]):
     """Regions that stand out; see `Highlight`."""
 
     model = Highlight
+    megapixel_ms = 1.0
 
     def span(self, effect: Highlight) -> tuple[float, float]:
         """From its start to its end."""

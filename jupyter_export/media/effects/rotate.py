@@ -25,6 +25,7 @@ class RotateEffect(Effect[Rotate]):
     """Turning; see `Rotate`."""
 
     model = Rotate
+    megapixel_ms = 4.0
 
     def output(self, effect: Rotate, picture: Picture) -> Picture:
         """Width and height change places for a quarter turn."""

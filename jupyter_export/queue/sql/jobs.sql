@@ -38,6 +38,25 @@ where id = :id and attempt = :was_attempt and state = :was_state;
 -- Forget a finished job.
 delete from job where id = :id and state in ('completed', 'failed', 'cancelled');
 
+-- name: outdated_jobs(keep, before, limit)
+-- The oldest of those that finished before `before`, or before the `keep` latest.
+select id from job
+where
+    finished_at < max(
+        :before,
+        coalesce(
+            (
+                select oldest.finished_at from job as oldest
+                where oldest.finished_at is not null
+                order by oldest.finished_at desc
+                limit 1 offset :keep - 1
+            ),
+            ''
+        )
+    )
+order by finished_at
+limit :limit;
+
 -- name: get_job(id)^
 -- One job.
 select * from job where id = :id;
@@ -52,10 +71,11 @@ select * from job
 where output = :output and state in ('queued', 'running', 'publishing');
 
 -- name: live_by_project(project, kind, except_id)^
--- The oldest other live job of a project and kind.
+-- The oldest other live job of a project and kind. `+`: not by the project's index, which
+-- leads through all that it has ever exported.
 select * from job
 where
-    project = :project
+    +project = :project
     and kind = :kind
     and id != :except_id
     and state in ('queued', 'running', 'publishing')
@@ -66,15 +86,35 @@ limit 1;
 -- A job's place in the order of submission.
 select number from job where id = :id;
 
--- name: list_jobs(state, project, before, limit)
--- A page of jobs, newest first; null means any.
+-- name: list_jobs(before, limit)
+-- A page of jobs, newest first, below the number `before`. One query for each filter, so that
+-- each has its index, however long the history is.
 select * from job
-where
-    (:state is null or state = :state)
-    and (:project is null or project = :project)
-    and (:before is null or number < :before)
+where number < :before
 order by number desc
 limit :limit;
+
+-- name: list_jobs_of_state(state, before, limit)
+-- A page of jobs in one state, newest first.
+select * from job
+where state = :state and number < :before
+order by number desc
+limit :limit;
+
+-- name: list_jobs_of_project(project, state, before, limit)
+-- A page of a project's jobs, newest first; null means any state.
+select * from job
+where
+    number in (
+        select number from job
+        where
+            project = :project
+            and number < :before
+            and (:state is null or state = :state)
+        order by number desc
+        limit :limit
+    )
+order by number desc;
 
 -- name: active_jobs(project)
 -- The live jobs, oldest first.
@@ -91,9 +131,9 @@ where finished_at >= :since and (:project is null or project = :project)
 order by finished_at desc, number desc;
 
 -- name: latest_finished(limit)
--- What finished last, the latest first.
+-- What finished last, the latest first; `+`: in the order of the index of ends.
 select * from job
-where finished_at is not null and state in ('completed', 'failed', 'cancelled')
+where finished_at is not null and +state in ('completed', 'failed', 'cancelled')
 order by finished_at desc, number desc
 limit :limit;
 

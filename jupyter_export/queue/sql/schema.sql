@@ -84,6 +84,40 @@ create table vram_peak (
     at text not null
 );
 
+-- name: create_state_index()!
+-- The live jobs, however many have finished, and lists of one state.
+create index job_state on job (state, number);
+
+-- name: drop_live_index()!
+-- The index of all states serves as well.
+drop index job_live;
+
+-- name: drop_project_index()!
+-- Another takes its place.
+drop index job_project;
+
+-- name: create_project_state_index()!
+-- Lists of a project, also of one state, and whether the project is complete.
+create index job_project_state on job (project, number, state);
+
 -- name: create_vram_peak_index()!
 -- The latest peaks of a key.
 create index vram_peak_key on vram_peak (key, number);
+
+-- name: create_speed()!
+-- How long exports took, beside what a machine of reference takes for the same (work, as JSON):
+-- later estimates are better.
+create table speed (
+    number integer primary key autoincrement,
+    key text not null,
+    work text not null,
+    seconds real not null,
+    coded real not null,
+    beside real not null,
+    source text not null,
+    at text not null
+);
+
+-- name: create_speed_index()!
+-- The latest exports of a key.
+create index speed_key on speed (key, number);
