@@ -171,3 +171,13 @@ test('the focus stays where it is, whatever the exports around it do', async () 
   }
   expect(seen.size).toBeGreaterThan(10);
 });
+
+test.each(['Pause', 'Cancel'])('%s gives its focus to the row, never to the button that follows it', async label => {
+  server.snapshot(1, [job('a', 'queued', { paused: label === 'Cancel', queue_position: 1 })]);
+  await vi.waitFor(() => expect(row('a')).not.toBeNull());
+  button('a', label).focus();
+  const next = label === 'Cancel' ? job('a', 'cancelled') : job('a', 'completed');
+  server.say({ type: 'event', seq: 2, event: next.state, job: next });
+  await vi.waitFor(() => expect(row('a').getAttribute('data-state')).toBe(next.state));
+  expect(document.activeElement).toBe(row('a'));
+});

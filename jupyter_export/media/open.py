@@ -127,13 +127,14 @@ def created(path: Path) -> Iterator[str]:
 def open_segment(path: Path, *, decoded: bool = True) -> Iterator[InputContainer]:
     """Open one of our own segment files for reading.
 
-    Whoever only moves its packets, or counts them, needs no picture `decoded` while it opens,
-    which takes most of the time (11 of 14 ms); the stream's pixel format is not known then.
+    Whoever only moves its packets, or counts them, needs but its first picture `decoded` while it
+    opens, for its pixel format: without that FFmpeg warns, and without this it decodes seven
+    (at 1080p from a fast preset 7.5 ms, against 1.8).
 
     Raises:
         CacheLost: it has gone, or is none.
     """
-    more = {} if decoded else {"skip_frame": "all"}
+    more = {} if decoded else {"skip_frame": "nokey"}
     try:
         container = _open(f"file:{path}", SEGMENT_FORMAT, **more)
     except (av.FFmpegError, ValueError):

@@ -2,7 +2,7 @@
 
 import { useComputed } from '@preact/signals';
 import { Component } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { usePanel } from './context';
 import { Details } from './details';
@@ -24,7 +24,7 @@ function Row({ entry }: { entry: Entry }) {
     if (isSelected) element.current?.scrollIntoView?.({ block: 'nearest' });
   }, [isSelected]);
   const focused = useRef<Element | null>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // The button that was pressed has gone with the state that offered it: stay in this row.
     if (focused.current?.isConnected !== false) return;
     focused.current = null;
@@ -172,8 +172,10 @@ function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; t
   const { session, trans, attempt } = usePanel();
   const live = isLive(job) && !job.cancel_requested && job.state !== 'publishing';
   const finished = job.state === 'failed' || job.state === 'cancelled';
+  // Keyed: a button that became another one would keep the focus, and its second press.
   const button = (icon: IconName, label: string, action: Action) => (
     <IconButton
+      key={action}
       icon={icon}
       label={label}
       onClick={() => attempt(label, () => session.rest.act(job.id, action))}
@@ -186,9 +188,10 @@ function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; t
       {live && button('cancel', trans.__('Cancel'), 'cancel')}
       {finished && button('retry', trans.__('Retry'), 'retry')}
       {job.state === 'completed' && !isUnfolded && (
-        <IconButton icon="play" label={trans.__('Play')} onClick={toggle} />
+        <IconButton key="play" icon="play" label={trans.__('Play')} onClick={toggle} />
       )}
       <IconButton
+        key="more"
         icon="more"
         label={trans.__('Details')}
         pressed={isUnfolded}
