@@ -70,6 +70,8 @@ def test_everything_can_be_done_with_the_keyboard_alone(
     lab: RunningLab, context: BrowserContext
 ) -> None:
     page = open_lab(context, lab)
+    # JupyterLab gives the focus to its launcher once, some time after its layout is restored.
+    expect(page.locator(".jp-Launcher")).to_be_focused(timeout=30_000)
     panel = show_sidebar(page)
     lab.post("queue/pause")
     lab.add("subtitles_mov_text.mp4")
