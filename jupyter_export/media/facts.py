@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -109,3 +110,9 @@ class FrameTimes(_Facts):
     """Where the last frame ends."""
     rate: Fraction | None
     """Frames per second when it is constant to within one tick, else None."""
+
+    @property
+    def longest(self) -> tuple[int, int]:
+        """The longest time that a frame is shown, and the frame that is."""
+        shown = pairwise((*self.pts, self.end))
+        return max((after - at, at) for at, after in shown)

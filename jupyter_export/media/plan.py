@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ..errors import SpecError
 from ..spec import Compare, Effect, ExportSpec
 from .animation import animated_picture, animated_rate, animation_recipe, check_length
 from .bitstream import Bitstream
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AudioPlan", "Plan", "Segment", "make_plan"]
 
+#: Ticks that a frame may be shown in MP4, by FFmpeg's muxer (movenc.c).
+_LONGEST = 2**31 - 1
 #: Frames per second to reckon with where the rate varies.
 _USUAL_RATE = Fraction(30)
 
@@ -103,7 +106,7 @@ def make_plan(
     `sources`. Only with `streams` packets are copied.
 
     Raises:
-        SpecError: an effect or a transition cannot be done.
+        SpecError: an effect or a transition cannot be done, or a frame is shown for too long.
     """
     limits = spec.container.animation
     alone = len(taken) == 1 and not taken[0].spec.speed and limits is None
@@ -136,7 +139,7 @@ def make_plan(
             parts = [_together(compared, clips[0], layout)]
     else:
         parts = parts_of(clips, spec.transition, rate)
-    base = 1 / rate if rate else leading.facts.video.time_base
+    base = 1 / rate if rate else _own_base(leading)
     joined = shapes if streams is None else shapes_for(streams.joins)
     copying = decide(spec, parts, rate, joined, after, encoder, streams)
     if copying.streams:
@@ -174,6 +177,21 @@ def make_plan(
         encoder=limits.encoder if limits is not None else rendering,
         notes=(*remarks(sources, shapes), *copying.notes, *_of_effects(spec)),
     )
+
+
+def _own_base(taken: Taken) -> Fraction:
+    """The source's own time base, in which every time of its frames stays exact."""
+    base = taken.facts.video.time_base
+    length, at = taken.times.longest
+    if length > _LONGEST:
+        raise SpecError(
+            f"The frame at {float((at - taken.facts.origin) * base):g} s would be shown for "
+            f"{float(length * base):g} s: no file can say that in ticks of {base} s.",
+            "Set encoding.fps; or, if its times are damaged, export what lies before and after it "
+            "(start, end).",
+            field="encoding.fps",
+        )
+    return base
 
 
 def _of_effects(spec: ExportSpec) -> Iterator[str]:

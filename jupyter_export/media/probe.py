@@ -64,7 +64,7 @@ def probe(
             duration=container.duration / av.time_base if container.duration else None,
             video=facts,
             audio=None if audio is None else _audio_facts(audio),
-            audio_bits=None if audio is None else audio.bit_rate or None,
+            audio_bits=audio.bit_rate or None if audio and audio.codec_context else None,
         )
 
 

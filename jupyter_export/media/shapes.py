@@ -11,6 +11,7 @@ from av.video.format import VideoFormat
 
 from ..errors import SpecError
 from ..spec import Codec, Compare, Encoding, ExportSpec
+from ..spec.values import MAX_SIDE
 from .effects import effect
 from .effects.base import PLANAR_8BIT, Picture
 from .facts import Colour, SourceFacts, VideoFacts
@@ -112,7 +113,7 @@ def shapes_of(
     `pix_fmt` is what the encoder takes, or None for what the source has.
 
     Raises:
-        SpecError: two halves do not fit into the size asked for.
+        SpecError: two halves do not fit into the size asked for, or the output is too large.
     """
     width, height = _size(spec.encoding, after)
     halves = spec.compare is not None and spec.compare.layout == "side_by_side"
@@ -133,6 +134,12 @@ def shapes_of(
     if _mixed(spec) and format not in PLANAR_8BIT:
         between = "yuv420p"
     canvas = 2 * width if halves else width
+    if max(canvas, height) > MAX_SIDE:
+        raise SpecError(
+            f"The output would have {canvas}×{height} pixels; a side may have {MAX_SIDE}.",
+            "Set encoding.size, or crop the picture (framing).",
+            field="encoding.size",
+        )
     return Shapes(
         strand=Picture(width=width, height=height, pix_fmt=between),
         canvas=Picture(width=canvas, height=height, pix_fmt=between),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -237,3 +238,40 @@ def test_a_picture_of_absurd_size_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceUnreadable):
         inspect(tmp_path, "huge.mkv")
+
+
+def test_pixels_of_absurd_width_are_refused_before_anything_is_rendered(tmp_path: Path) -> None:
+    """Found by damaged files: 120 lines of pixels 2,000 times as wide as high."""
+    picture = "testsrc2=s=160x120:d=1,setsar=2"
+    ffmpeg("-f", "lavfi", "-i", picture, "-c:v", "libx264", tmp_path / "a.mp4")
+    shape = b"pasp" + struct.pack(">II", 2, 1)
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert shape in data
+    (tmp_path / "a.mp4").write_bytes(data.replace(shape, b"pasp" + struct.pack(">II", 2000, 1)))
+    with pytest.raises(
+        SpecError, match=r"would have \d{6}×120 pixels; a side may have 16384"
+    ) as told:
+        export_here(clip_spec("a.mp4", "o.mp4"), tmp_path, tmp_path / "o")
+    assert told.value.field == "encoding.size"
+    smaller = clip_spec("a.mp4", "o.mp4", size=[320, 120])
+    export_here(smaller, tmp_path, tmp_path / "o")
+
+
+def test_a_picture_shown_for_hours_is_refused_unless_a_rate_is_asked_for(tmp_path: Path) -> None:
+    """Found by damaged files: MP4 has no ticks for it, which the muxer said after all the work."""
+    late = "testsrc2=s=160x120:d=1,setpts='PTS+gte(N,5)*25000/TB'"
+    ffmpeg("-f", "lavfi", "-i", late, "-fps_mode", "passthrough", tmp_path / "a.ts")
+    with pytest.raises(SpecError, match=r"at 0\.16 s would be shown for 25000 s") as told:
+        export_here(clip_spec("a.ts", "o.mp4"), tmp_path, tmp_path / "o")
+    assert told.value.field == "encoding.fps"
+    thin = clip_spec("a.ts", "o.mp4", fps=1)
+    assert export_here(thin, tmp_path, tmp_path / "o").plan["total_frames"] == 25_001
+
+
+def test_sound_of_an_unknown_codec_is_left_out(tmp_path: Path) -> None:
+    sound = ("-f", "lavfi", "-i", "sine=d=1", "-c:a", "libopus")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:d=1", *sound, tmp_path / "a.mkv")
+    data = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(data.replace(b"A_OPUS", b"A_OQUS"))
+    inspect(tmp_path, "a.mkv")
+    assert export_here(clip_spec("a.mkv", "o.mp4"), tmp_path, tmp_path / "o").plan["audio"] is None
