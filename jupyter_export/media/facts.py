@@ -6,10 +6,15 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
 
+from av.video.frame import VideoFrame
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["AudioFacts", "Colour", "Fingerprint", "FrameTimes", "SourceFacts", "Turn", "VideoFacts"]
 
+#: The code points that have a meaning (ISO/IEC 23091-2).
+_SPACES = {0, 1, 2, *range(4, 15)}
+_PRIMARIES = {1, 2, *range(4, 13), 22}
+_TRANSFERS = {1, 2, *range(4, 19)}
 Turn = Literal["none", "clockwise", "half", "counterclockwise"]
 
 
@@ -35,6 +40,18 @@ class Colour(_Facts):
     space: int = 2
     primaries: int = 2
     transfer: int = 2
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Colour:
+        """What `frame` is tagged with; code points that mean nothing are unspecified."""
+        space, primaries = int(frame.colorspace), int(frame.color_primaries)
+        transfer = int(frame.color_trc)
+        return cls(
+            range=int(frame.color_range),
+            space=space if space in _SPACES else 2,
+            primaries=primaries if primaries in _PRIMARIES else 2,
+            transfer=transfer if transfer in _TRANSFERS else 2,
+        )
 
 
 class VideoFacts(_Facts):

@@ -18,6 +18,9 @@ __all__ = ["Convert", "buffer", "matrix_of", "rgb_arguments", "upright", "workin
 
 _FULL = 2
 _RGB_SPACE = 0
+_UNSPECIFIED = 2
+#: Matrices that swscale takes a frame with.
+_KNOWN_SPACES = {_RGB_SPACE, 1, _UNSPECIFIED, 4, 5, 6, 7, 9}
 #: Code points of the matrix (ISO/IEC 23091-2) by swscale's names.
 _MATRIX = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _HD_LINES = 720
@@ -67,6 +70,11 @@ class Convert:
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """The converted frame, with its time stamp kept."""
+        # Nothing but matrix and range is to be converted, and those are named to swscale: it
+        # refuses frames with tags that it does not know (reserved, logarithmic, YCgCo).
+        frame.color_primaries = frame.color_trc = _UNSPECIFIED
+        if frame.colorspace not in _KNOWN_SPACES:
+            frame.colorspace = _UNSPECIFIED
         shape = (
             *(frame.width, frame.height, frame.format.name),
             *(int(frame.colorspace), int(frame.color_range)),

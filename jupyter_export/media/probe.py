@@ -190,12 +190,7 @@ def _video_facts(video: VideoStream, frame: VideoFrame) -> VideoFacts:
         turn=turn,
         mirror=mirror,
         interlaced=frame.interlaced_frame or video.codec_context.field_order in _INTERLACED,
-        colour=Colour(
-            range=int(frame.color_range),
-            space=int(frame.colorspace),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-        ),
+        colour=Colour.of(frame),
         upright_width=square[0] // 2 * 2,
         upright_height=square[1] // 2 * 2,
         alpha=any(c.is_alpha for c in frame.format.components),

@@ -367,3 +367,25 @@ def test_usual_footage_goes_to_the_encoder_as_it_was_decoded(tmp_path: Path) -> 
     with av.open(str(tmp_path / "usual.mp4")) as container:
         for frame in container.decode(video=0):
             assert convert(frame) is frame
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "matrix"),
+    [(0, 0, 2), (3, 3, 3), (22, 9, 8), (1, 10, 10), (11, 17, 12), (99, 99, 99)],
+)
+def test_tags_that_swscale_refuses_change_nothing(
+    primaries: int, transfer: int, matrix: int, tmp_path: Path
+) -> None:
+    """Reserved, logarithmic, YCgCo, constant luminance; found by damaged files."""
+    kept = ("-pix_fmt", "yuv422p10le", "-c:v", "libx264", "-qp", "0")
+    write(tmp_path / "plain.mkv", yuv(colours(), "bt709", 10), 10, *kept)
+    told = f"h264_metadata=colour_primaries={primaries}:transfer_characteristics={transfer}"
+    ffmpeg(
+        *("-i", tmp_path / "plain.mkv", "-c", "copy", "-bsf:v"),
+        *(f"{told}:matrix_coefficients={matrix}", tmp_path / "tagged.mkv"),
+    )
+    got = {}
+    for name in ("plain", "tagged"):
+        spec = clip_spec(f"{name}.mkv", "o.mp4", size=[160, 96])
+        got[name], _ = patches(export_here(spec, tmp_path, tmp_path / name).path)
+    assert np.array_equal(got["plain"], got["tagged"])
