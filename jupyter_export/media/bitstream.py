@@ -17,7 +17,7 @@ from .interrupt import check
 from .nal import H264, HEVC, Syntax, parameters, units
 from .open import demux, open_source
 
-__all__ = ["MOST_DECLARED", "Bitstream", "Unit", "bitstream"]
+__all__ = ["DAMAGED", "MISSING", "MOST_DECLARED", "Bitstream", "Unit", "bitstream"]
 
 #: How many frames x264 tells a decoder to hold back, at most.
 MOST_DECLARED = 2
@@ -29,6 +29,8 @@ _B_SLICE = 1
 OPEN = "the source has open GOPs"
 CHANGING = "the parameter sets of the source change"
 DAMAGED = "the source is damaged"
+#: No coded picture has three zeros in a row (emulation prevention); what was never written has.
+_HOLE = b"\0\0\0"
 MISSING = "frames are missing in the source"
 
 
@@ -260,6 +262,8 @@ class _Scan:
             if kind in syntax.slices:
                 # The first macroblock of a picture is number 0, a single bit.
                 begun += bool(unit[2 if syntax.hevc else 1] & 0x80)
+                if _HOLE in bytes(unit).rstrip(b"\0"):
+                    raise ValueError("a hole")
                 idr = kind in syntax.idr
                 if head is None and not syntax.hevc:
                     told = slice_head(unit, self._pictures, self._sequences)

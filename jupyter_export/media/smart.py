@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..spec import ExportSpec, Kind, Quality
-from .bitstream import Bitstream
+from .bitstream import DAMAGED, MISSING, Bitstream
 from .effects.base import Picture
 from .h264 import pps_of, sps_of
 from .shapes import Shapes
@@ -109,6 +109,8 @@ def decide(
     reasons: dict[str, str] = {}
     harmless: dict[str, str] = {}
     """Why files were rendered that could have been copied if the export were another."""
+    spoilt: dict[str, str] = {}
+    """Why not all is copied of files of which something is."""
     for clip in {c.taken.field: c for p in parts for c in p.clips}.values():
         field = clip.taken.field
         stream = streams.of.get(field)
@@ -121,11 +123,14 @@ def decide(
             why = _apart(stream, chosen)
             if not why:
                 chosen[field] = stream
+                if stream.doubt in (DAMAGED, MISSING):
+                    spoilt[_name(clip.taken)] = stream.doubt
         if why:
             reasons.setdefault(_name(clip.taken), why)
     reasons = reasons if chosen else harmless | reasons
     pieces = tuple(_pieces(spec, parts, rate, chosen))
-    made = Copying(pieces, encoder, chosen, _notes(spec, reasons))
+    told = tuple(f"Not all of {name} is copied: {why}." for name, why in spoilt.items())
+    made = Copying(pieces, encoder, chosen, _notes(spec, reasons) + told)
     why = _as_a_whole(made, encoder)
     if why:
         return replace(nothing, notes=_notes(spec, dict.fromkeys(map(_name, _files(parts)), why)))

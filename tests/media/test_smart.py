@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from smart_support import LOOK, X264, assert_exact, copied_frames, made
 from support import clip_spec, complaints, decode, export_here, ffmpeg, psnr
@@ -152,3 +153,27 @@ def test_what_cannot_be_copied_exactly_is_rendered_and_the_job_says_why(
         out = decode(done.path)
         if expected.dtype == out.luma.dtype and name != "ten bits":
             assert min(psnr(a, b) for a, b in zip(out.luma, expected, strict=True)) > 34
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+def test_a_hole_in_a_file_is_not_copied_and_told(suffix: str, tmp_path: Path) -> None:
+    """A copy or a download that was broken off and written on elsewhere leaves zeros."""
+    source = made(tmp_path / f"s.{suffix}")
+    expected = decode(source).luma
+    with av.open(str(source)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(source.read_bytes())
+    first, size = packets[62]
+    middle = first + size // 2
+    data[middle : middle + 64] = bytes(64)
+    source.write_bytes(data)
+    spec = clip_spec(source.name, "o.mp4", 0.4, 5.6, smart=True)
+    done = export_here(spec, tmp_path, tmp_path / "o")
+    copied = copied_frames(done)
+    # Ten frames are cut off: the hole is in one of about number 52; the next group begins with 65.
+    assert all(copied[15:45]) and not any(copied[52:65]) and all(copied[65:115])
+    assert complaints(done.path) == ""
+    assert f"Not all of {source.name} is copied: the source is damaged." in done.plan["notes"]
+    out = decode(done.path).luma
+    for k in (*range(48), *range(65, 130)):
+        assert psnr(out[k], expected[k + 10]) > 34, k
