@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -12,38 +10,34 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CacheLost, SourceUnreadable, WorkersUnfit
-from ..hardware.encoders import options
+from ..errors import CacheLost, WorkersUnfit
 from ..media.animate import animate
 from ..media.assemble import assemble
 from ..media.audio import render_audio
-from ..media.bitstream import bitstream
 from ..media.cache import Damage, SegmentCache
 from ..media.cost import BYTES_PER_SECOND, key_of, outcome, segment_work, shared_work, source_of
-from ..media.effects.base import Picture, on_processor
+from ..media.effects.base import on_processor
 from ..media.facts import SourceFacts
-from ..media.plan import Plan, Segment, make_plan
-from ..media.preview import at_time, jpeg_of, source_offset
+from ..media.plan import Plan, Segment
+from ..media.preview import at_time, jpeg_of
 from ..media.probe import probe
 from ..media.recipe import SegmentRecipe, versions
 from ..media.render import render_segment
-from ..media.shapes import depth_of, upright_picture
-from ..media.smart import Streams, may_copy, wanted
+from ..media.smart import may_copy
 from ..media.still import still
-from ..media.views import before, stage
 from ..paths import resolve_source
-from ..spec import Codec, ExportSpec, Kind, Quality, Source, SpeedRange, parse
+from ..spec import SpeedRange, parse
 from .context import TaskContext
 from .memory import free_gpu, peak_mib, vram_of
-from .origin import facts_of, origin_of
+from .origin import origin_of
+from .planning import make_plan_of, whole_bytes
+from .previewed import Previewed
 from .sources import (
-    Looks,
     Readers,
     careful_readers,
     check_unchanged,
     damage_in_words,
     damage_of,
-    look_at,
 )
 
 __all__ = ["TASKS"]
@@ -51,9 +45,6 @@ __all__ = ["TASKS"]
 Params = dict[str, Any]
 
 INSPECTED_SECONDS = 10.0
-
-#: Of previews that are kept: what is edited, what it is given, before and after.
-PLANS = 8
 
 _AS_IT_IS = SpeedRange(start=0, end=1, rate=1)
 
@@ -71,7 +62,7 @@ def inspect(params: Params, context: TaskContext) -> dict[str, Any]:
     made = make_plan_of(params, spec, "libx264", only=only + 2 * spec.transition.seconds)
     source = made.sources[0]
     return {
-        "bytes": _whole_bytes(spec, made, params, only),
+        "bytes": whole_bytes(spec, made, params, only),
         "duration": source.duration,
         "width": source.video.upright_width,
         "height": source.video.upright_height,
@@ -291,98 +282,8 @@ def preview(params: Params, context: TaskContext) -> dict[str, Any]:
     }
 
 
-def make_plan_of(
-    params: Params,
-    spec: ExportSpec,
-    encoder: str,
-    *,
-    only: float | None = None,
-    copying: bool = False,
-    looks: Looks | None = None,
-) -> Plan:
-    """The plan of `spec`; of the first `only` seconds of each of its sources, if given.
-
-    Without `copying`, everything is rendered. `looks` remember what was seen of the sources.
-    """
-    quality = spec.segment_encoding.quality
-    joins = "libx265" if spec.encoding.codec is Codec.HEVC else "libx264"
-    if quality == "lossless":
-        encoder = joins = "ffv1"
-    sources, taken = look_at(params, spec, only=only, looks=looks)
-    bits = depth_of(spec, sources)
-    streams = None
-    if copying:
-        found = {t.field: bitstream(t.facts, t.times) for t in taken if wanted(spec, t)}
-        streams = Streams(found, options(joins, quality, bits=bits))
-    return make_plan(
-        spec,
-        sources,
-        taken,
-        options(encoder, quality, bits=bits),
-        streams=streams,
-        segment_seconds=params.get("segment_seconds", 8.0),
-    )
-
-
-def _whole_bytes(spec: ExportSpec, made: Plan, params: Params, only: float) -> float:
-    """About how large the output will be, from the plan of `only` the first seconds."""
-    length = looked = original = 0.0
-    for source, facts in facts_of(spec, made, Path(params["root"])):
-        end = min(filter(None, (source.end, facts.duration)), default=source.start)
-        seconds = max(0.0, end - source.start)
-        length += seconds
-        looked += min(seconds, only)
-        original += facts.fingerprint.size * seconds / (facts.duration or seconds or 1.0)
-    quality = spec.encoding.quality
-    lossless = quality is Quality.LOSSLESS
-    coded = sum(segment_work(s, made, quality).coded for s in made.segments)
-    total = coded * (length / looked if looked else 1.0)
-    # What may be copied is reckoned by what it is now: an export that fits must not be refused.
-    copies = spec.encoding.smart and spec.kind not in {Kind.FRAMING, Kind.COMPARE}
-    return min(total, original) if copies and not lossless else total
-
-
-class _Previewed:
-    """The latest plans and files of previews: who looks at one frame looks at more."""
-
-    def __init__(self) -> None:
-        self.readers = Readers()
-        self._looks = Looks()
-        self._made: OrderedDict[str, tuple[Plan, Fraction]] = OrderedDict()
-
-    def plan(self, params: Params, spec: ExportSpec) -> tuple[Plan, Fraction]:
-        """The plan of what is to be shown of `spec`, made again if it or a source has changed;
-        and the time at which the output begins on the clock that is asked about, in seconds."""
-        # Where the output goes and how well it is encoded does not show in a preview.
-        asked = spec.model_dump_json(exclude={"output": True, "project": True})
-        key = "\n".join((params["root"], str(params["allow_hidden"]), params["show"], asked))
-        if key in self._made:
-            self._made.move_to_end(key)
-            with contextlib.suppress(SourceUnreadable):
-                check_unchanged(self._made[key][0].sources)
-                return self._made[key]
-        encoding = spec.encoding.model_copy(update={"smart": False})
-        plain = spec.model_copy(update={"encoding": encoding, "output": "preview.mkv"})
-        self._made[key] = self._make(params, plain)
-        if len(self._made) > PLANS:
-            self._made.popitem(last=False)
-        return self._made[key]
-
-    def _make(self, params: Params, spec: ExportSpec) -> tuple[Plan, Fraction]:
-        def upright(source: Source) -> Picture:
-            return upright_picture(self._looks.facts(params, source, "sources[0]"))
-
-        show, in_source = params["show"], False
-        if show == "before":
-            spec = before(spec, upright)
-        elif show != "result":
-            spec, in_source = stage(spec, show, upright)
-        made = make_plan_of(params, spec, "libx264", looks=self._looks)
-        return made, source_offset(made) if in_source else Fraction(0)
-
-
 _readers = Readers()
-_previewed = _Previewed()
+_previewed = Previewed()
 
 
 def _cache(params: Params) -> SegmentCache:

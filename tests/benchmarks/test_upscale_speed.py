@@ -40,7 +40,7 @@ from jupyter_export.upscale.openvino import compiler
 from jupyter_export.upscale.stock import stock_upsampler
 from jupyter_export.upscale.weights import load
 from jupyter_export.workers.memory import peak_mib, vram_of
-from jupyter_export.workers.tasks import make_plan_of
+from jupyter_export.workers.planning import make_plan_of
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 

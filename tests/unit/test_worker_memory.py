@@ -13,7 +13,7 @@ from jupyter_export.upscale.catalogue import GENERAL, PUBLISHED
 from jupyter_export.upscale.memory import estimate, least
 from jupyter_export.upscale.tiles import Layout
 from jupyter_export.workers.memory import vram_of
-from jupyter_export.workers.tasks import make_plan_of
+from jupyter_export.workers.planning import make_plan_of
 
 
 def plan(media: Path) -> Plan:
