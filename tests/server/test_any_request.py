@@ -92,6 +92,7 @@ def send(target: RunningServer, case: Any) -> httpx.Response:
     return target.http.request(**request, headers=headers)
 
 
+@pytest.mark.timeout(3600)
 def test_nothing_that_can_be_asked_is_answered_otherwise_than_described(
     target: RunningServer, operations: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
