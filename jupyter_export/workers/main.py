@@ -267,8 +267,10 @@ def _route_library_logs() -> None:
     """
     av = sys.modules.get("av")
     if av is not None and av.logging.get_level() is None:
+        from ..media.open import LOG_LEVEL
+
         av.logging.restore_default_callback()
-        av.logging.set_libav_level(av.logging.WARNING)
+        av.logging.set_libav_level(LOG_LEVEL)
 
 
 def _versions() -> dict[str, str]:
