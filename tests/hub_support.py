@@ -267,8 +267,17 @@ class RunningHub:
         self.process.wait(60)
 
     def proxy_pid(self) -> int:
-        """The process id of the proxy."""
-        return int((self.folder / "hub" / "proxy.pid").read_text())
+        """The process id of the proxy, which may be a new one after a while."""
+        found = 0
+
+        def is_told() -> bool:
+            nonlocal found
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                found = int((self.folder / "hub" / "proxy.pid").read_text())
+            return found > 0
+
+        eventually(is_told, seconds=30)  # the hub removes the file and writes another
+        return found
 
     def close(self) -> None:
         """End all, whatever is left."""

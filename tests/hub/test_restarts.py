@@ -49,7 +49,7 @@ def finished(user: User, job: dict[str, Any]) -> dict[str, Any]:
     assert done["state"] == "completed", done["error"]
     assert done["result"]["frames"] == done["progress"]["total_frames"]
     assert (user.root / done["output"]).stat().st_uid == user.account.uid
-    assert [path.name for path in user.root.glob(".*.part")] == []
+    assert [path.name for path in user.root.glob(f".*{job['id']}*.part")] == []
     return done
 
 
