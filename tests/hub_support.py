@@ -284,6 +284,11 @@ class RunningHub:
         if self.process.poll() is not None:
             self.start()  # so that the proxy and the servers are ended in order
         self.end()
+        # A service of a hub that was killed is nobody's child any more.
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(process / "cwd") == str(self.folder / "hub"):
+                    os.kill(int(process.name), signal.SIGKILL)
         for client in (self.http, *(user.http for user in self.users if user.has_client)):
             client.close()
 

