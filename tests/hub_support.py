@@ -287,7 +287,7 @@ class RunningHub:
         # A service of a hub that was killed is nobody's child any more.
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if os.readlink(process / "cwd") == str(self.folder / "hub"):
+                if (process / "cwd").readlink() == self.folder / "hub":
                     os.kill(int(process.name), signal.SIGKILL)
         for client in (self.http, *(user.http for user in self.users if user.has_client)):
             client.close()
