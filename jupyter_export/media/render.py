@@ -141,26 +141,27 @@ def _through(
     step: Step, frames: Iterator[tuple[VideoFrame, Fraction]]
 ) -> Iterator[tuple[VideoFrame, Fraction]]:
     """Every frame as `step` makes it; one that comes again (the same object) is not made again."""
-    late = 1 if isinstance(step, Ahead) else 0
+    begin, late = (step.begin, 1) if isinstance(step, Ahead) else (_at_once(step), 0)
     waiting: deque[tuple[Callable[[], VideoFrame], Fraction]] = deque()
     last: VideoFrame | None = None
     for frame, time in frames:
         if frame is not last:
             last = frame
-            result = _begun(step, frame, time)
-        waiting.append((result, time))
+            finish = cache(begin(frame, time))
+        waiting.append((finish, time))
         if len(waiting) > late:
-            finish, when = waiting.popleft()
-            yield finish(), when
-    for finish, when in waiting:
-        yield finish(), when
+            done, when = waiting.popleft()
+            yield done(), when
+    for done, when in waiting:
+        yield done(), when
 
 
-def _begun(step: Step, frame: VideoFrame, time: Fraction) -> Callable[[], VideoFrame]:
-    if isinstance(step, Ahead):
-        return cache(step.begin(frame, time))
-    made = step(frame, time)
-    return lambda: made
+def _at_once(step: Step) -> Callable[[VideoFrame, Fraction], Callable[[], VideoFrame]]:
+    def begin(frame: VideoFrame, time: Fraction) -> Callable[[], VideoFrame]:
+        made = step(frame, time)
+        return lambda: made
+
+    return begin
 
 
 def _shown(
