@@ -111,6 +111,8 @@ def test_server_killed_while_it_puts_a_paused_job_back_goes_on_later(site: Site)
 
 
 def test_server_killed_while_it_recovers_recovers_at_the_next_start(site: Site) -> None:
+    for file in site.server.folder.rglob("segments/*"):
+        file.unlink()
     site.arm(Point.SEGMENT_WRITTEN, "SIGSTOP")
     site.submit(THIRDS)  # is running whenever the server dies
     eventually(lambda: not site.armed(Point.SEGMENT_WRITTEN), seconds=60, why=site.story)

@@ -57,7 +57,8 @@ function Form(props: FormOptions & { close: () => void }) {
   const [fields, setFields] = useState<Fields>(() =>
     defaults(props.sources, props.quality, props.notebook)
   );
-  const [named, setNamed] = useState(false);
+  // A ref: what was offered late must not replace a name that was typed meanwhile.
+  const named = useRef(false);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   const [busy, setBusy] = useState(false);
   const active = useValue(session.store.active);
@@ -72,7 +73,7 @@ function Form(props: FormOptions & { close: () => void }) {
   const key = useMemo(freshKey, []);
   const set = (change: Partial<Fields>) => {
     setTrouble(null);
-    if ('output' in change) setNamed(true);
+    if ('output' in change) named.current = true;
     // To join, there must be a second one.
     const more = change.kind === 'concat' && fields.sources.length < 2;
     if (change.kind || change.sources) forget();
@@ -90,10 +91,10 @@ function Form(props: FormOptions & { close: () => void }) {
     const another = videos.find(path => path !== source) ?? '';
     setFields(before => ({
       ...before,
-      output: named ? before.output : freeName(source, before.kind, taken),
+      output: named.current ? before.output : freeName(source, before.kind, taken),
       other: before.other || another
     }));
-  }, [siblings, fields.kind, source, named]);
+  }, [siblings, fields.kind, source]);
 
   const duplicate = inTheWay(fields, active.map(entry => entry.job.peek()));
 
