@@ -180,6 +180,11 @@ class Site:
     def arm(self, point: Point, what: str = "SIGKILL") -> None:
         (self.points / point).write_text(what)
 
+    def forget_segments(self) -> None:
+        """Empty the segment cache: what is found there is not made again."""
+        for file in self.server.folder.rglob("segments/*"):
+            file.unlink()
+
     def armed(self, point: Point) -> bool:
         return (self.points / point).exists()
 

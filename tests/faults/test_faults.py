@@ -80,9 +80,7 @@ def test_worker_killed_at_a_named_point_costs_a_segment_at_most(
 ) -> None:
     if whom == "its server" and not long and point is not Point.PART_SYNCED:
         pytest.skip("with --long")
-    # Nothing of it is in the cache yet: what is found there is not made again.
-    for file in site.server.folder.rglob("segments/*"):
-        file.unlink()
+    site.forget_segments()
     site.arm(point, "SIGKILL parent" if whom == "its server" else "SIGKILL")
     site.submit(THIRDS)
     if whom == "its server":
@@ -94,8 +92,7 @@ def test_worker_killed_at_a_named_point_costs_a_segment_at_most(
 
 
 def test_server_killed_while_it_puts_a_paused_job_back_goes_on_later(site: Site) -> None:
-    for file in site.server.folder.rglob("segments/*"):
-        file.unlink()
+    site.forget_segments()
     # The worker stands still in its first segment, so that the pause comes in time.
     site.arm(Point.SEGMENT_WRITTEN, "SIGSTOP")
     asked = site.submit(THIRDS)
@@ -111,8 +108,7 @@ def test_server_killed_while_it_puts_a_paused_job_back_goes_on_later(site: Site)
 
 
 def test_server_killed_while_it_recovers_recovers_at_the_next_start(site: Site) -> None:
-    for file in site.server.folder.rglob("segments/*"):
-        file.unlink()
+    site.forget_segments()
     site.arm(Point.SEGMENT_WRITTEN, "SIGSTOP")
     site.submit(THIRDS)  # is running whenever the server dies
     eventually(lambda: not site.armed(Point.SEGMENT_WRITTEN), seconds=60, why=site.story)

@@ -172,10 +172,8 @@ function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; t
   const { session, trans, attempt } = usePanel();
   const live = isLive(job) && !job.cancel_requested && job.state !== 'publishing';
   const finished = job.state === 'failed' || job.state === 'cancelled';
-  // Keyed: a button that became another one would keep the focus, and its second press.
   const button = (icon: IconName, label: string, action: Action) => (
     <IconButton
-      key={action}
       icon={icon}
       label={label}
       onClick={() => attempt(label, () => session.rest.act(job.id, action))}
@@ -188,10 +186,9 @@ function Actions({ job, isUnfolded, toggle }: { job: Job; isUnfolded: boolean; t
       {live && button('cancel', trans.__('Cancel'), 'cancel')}
       {finished && button('retry', trans.__('Retry'), 'retry')}
       {job.state === 'completed' && !isUnfolded && (
-        <IconButton key="play" icon="play" label={trans.__('Play')} onClick={toggle} />
+        <IconButton icon="play" label={trans.__('Play')} onClick={toggle} />
       )}
       <IconButton
-        key="more"
         icon="more"
         label={trans.__('Details')}
         pressed={isUnfolded}
