@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,11 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+from jupyter_client.blocking.client import BlockingKernelClient
 
 TOKEN = "a-token-for-tests"
 MEDIA = Path(__file__).parent / "media_files"
@@ -179,3 +181,21 @@ def clip(source: str, output: str, **changes: Any) -> dict[str, Any]:
         "encoding": {"quality": "fast", "smart": False},
     }
     return spec | changes
+
+
+@contextlib.contextmanager
+def notebook_kernel(server: RunningServer, path: str) -> Iterator[BlockingKernelClient]:
+    """A client of the kernel that `server` starts for a notebook at `path`."""
+    api = str(server.http.base_url.join("../api/"))
+    wanted = {"path": path, "name": Path(path).name, "type": "notebook"}
+    session = server.http.post(f"{api}sessions", json={**wanted, "kernel": {"name": "python3"}})
+    id = session.raise_for_status().json()["kernel"]["id"]
+    file = Path(server.environment["JUPYTER_RUNTIME_DIR"]) / f"kernel-{id}.json"
+    eventually(file.exists)
+    client = BlockingKernelClient(connection_file=str(file))
+    client.load_connection_file()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    yield client
+    client.stop_channels()
+    server.http.delete(f"{api}kernels/{id}")

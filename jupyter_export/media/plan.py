@@ -186,7 +186,7 @@ def _own_base(taken: Taken) -> Fraction:
     if length > _LONGEST:
         raise SpecError(
             f"The frame at {float((at - taken.facts.origin) * base):g} s would be shown for "
-            f"{float(length * base):g} s: no file can say that in ticks of {base} s.",
+            f"{float(length * base):g} s: more than MP4 can count in ticks of {base} s.",
             "Set encoding.fps; or, if its times are damaged, export what lies before and after it "
             "(start, end).",
             field="encoding.fps",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from server_support import RunningServer, eventually
+from server_support import RunningServer, notebook_kernel
 
 CLIP = "subtitles_mov_text.mp4"
 
@@ -17,19 +16,8 @@ CLIP = "subtitles_mov_text.mp4"
 def kernel(server: RunningServer) -> Iterator[BlockingKernelClient]:
     """The kernel of a notebook in a folder below the root."""
     server.add(CLIP, to="film/take.mp4")
-    api = str(server.http.base_url.join("../api/"))
-    wanted = {"path": "film/cut.ipynb", "name": "cut.ipynb", "type": "notebook"}
-    session = server.http.post(f"{api}sessions", json={**wanted, "kernel": {"name": "python3"}})
-    id = session.raise_for_status().json()["kernel"]["id"]
-    file = Path(server.environment["JUPYTER_RUNTIME_DIR"]) / f"kernel-{id}.json"
-    eventually(file.exists)
-    client = BlockingKernelClient(connection_file=str(file))
-    client.load_connection_file()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    yield client
-    client.stop_channels()
-    server.http.delete(f"{api}kernels/{id}")
+    with notebook_kernel(server, "film/cut.ipynb") as client:
+        yield client
 
 
 def run(kernel: BlockingKernelClient, code: str) -> str:

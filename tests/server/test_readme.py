@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from PIL import Image
-from server_support import REPOSITORY, RunningServer, eventually
+from server_support import REPOSITORY, RunningServer, notebook_kernel
 from support import ffmpeg
 
 README = (REPOSITORY / "README.md").read_text()
@@ -29,19 +29,8 @@ def kernel(server: RunningServer) -> Iterator[BlockingKernelClient]:
     film.parent.mkdir()
     picture = "testsrc2=size=640x360:rate=30:duration=5"
     ffmpeg("-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-g", 30, film)
-    api = str(server.http.base_url.join("../api/"))
-    wanted = {"path": "mine/new.ipynb", "name": "new.ipynb", "type": "notebook"}
-    session = server.http.post(f"{api}sessions", json={**wanted, "kernel": {"name": "python3"}})
-    id = session.raise_for_status().json()["kernel"]["id"]
-    file = Path(server.environment["JUPYTER_RUNTIME_DIR"]) / f"kernel-{id}.json"
-    eventually(file.exists)
-    client = BlockingKernelClient(connection_file=str(file))
-    client.load_connection_file()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    yield client
-    client.stop_channels()
-    server.http.delete(f"{api}kernels/{id}")
+    with notebook_kernel(server, "mine/new.ipynb") as client:
+        yield client
 
 
 def shown(kernel: BlockingKernelClient, code: str) -> dict[str, Any]:
