@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 #: Raised whenever the renderer changes what it makes of an unchanged recipe.
-RENDERER = 4
+RENDERER = 5
 
 
 class _Recipe(BaseModel):

@@ -23,6 +23,7 @@ typedef struct {
     int length; /* of a row of coefficients: a multiple of eight, not less than the results */
     int32_t *first;
     int32_t *of;
+    int even, even_end; /* results of which each is as the one before it, a sample further */
 } Filter;
 
 /* Keys' cubic with a = -0.5. */
@@ -48,7 +49,7 @@ static int make_filter(Filter *filter, int in, float from, float to, int out) {
         free(weights);
         return -1;
     }
-    int widest = 0;
+    int widest = 0, before = 0, run = 0;
     for (int i = 0; i < out; i++) {
         double centre = from + (i + 0.5) * scale, sum = 0.0, inverse = 1.0 / stretch;
         int first = (int)(centre - support + 0.5);
@@ -56,6 +57,21 @@ static int make_filter(Filter *filter, int in, float from, float to, int out) {
         int count = (int)(centre + support + 0.5);
         if (count > in) count = in;
         count -= first;
+        filter->first[i] = first;
+        /* Where it does not scale, all but the edges have one and the same coefficients. */
+        if (scale == 1.0 && i && first == filter->first[i - 1] + 1 && count == before) {
+            for (int k = 0; k < count; k++) {
+                int32_t *of = filter->of + (size_t)k * filter->length + i;
+                of[0] = of[-1];
+            }
+            if (i + 1 - run > filter->even_end - filter->even) {
+                filter->even = run;
+                filter->even_end = i + 1;
+            }
+            continue;
+        }
+        before = count;
+        run = i;
         for (int k = 0; k < count; k++) {
             weights[k] = cubic((k + first - centre + 0.5) * inverse);
             sum += weights[k];
@@ -68,7 +84,6 @@ static int make_filter(Filter *filter, int in, float from, float to, int out) {
             filter->of[(size_t)k * filter->length + i] = whole;
             if (whole) last = k + 1;
         }
-        filter->first[i] = first;
         if (last > widest) widest = last;
     }
     for (int i = out; i < filter->length; i++) filter->first[i] = filter->first[out - 1];
@@ -118,6 +133,7 @@ typedef struct {
     int32_t *low;
     int32_t *shuffle; /* for result i, the first pair of its samples, from the group's on */
     uint8_t *near;   /* whether the samples of each four of eight results lie within sixteen */
+    int left, right; /* the results from `left` to `right` need none of these: they are even */
 } Pairs;
 
 static inline int32_t packed(int32_t first, int32_t second) {
@@ -132,17 +148,24 @@ static int make_pairs(Pairs *pairs, const Filter *f) {
     pairs->shuffle = malloc((size_t)length * sizeof(int32_t));
     pairs->near = malloc((size_t)length / 8);
     if (!pairs->high || !pairs->low || !pairs->shuffle || !pairs->near) return -1;
+    pairs->left = (f->even + 7) / 8 * 8;
+    pairs->right = f->even_end / 8 * 8;
+    if (pairs->right <= pairs->left) pairs->left = pairs->right = length;
     for (int p = 0; p < pairs->pairs; p++) {
         const int32_t *of = f->of + (size_t)2 * p * length;
         const int32_t *next = of + length;
         int last = 2 * p + 1 == f->taps;
         for (int i = 0; i < length; i++) {
+            if (i == pairs->left) i = pairs->right;
+            if (i == length) break;
             int32_t a = of[i], b = last ? 0 : next[i];
             pairs->high[(size_t)p * length + i] = packed(a >> SPLIT, b >> SPLIT);
             pairs->low[(size_t)p * length + i] = packed(a & LOW, b & LOW);
         }
     }
     for (int i = 0; i < length; i += 4) {
+        if (i == pairs->left) i = pairs->right;
+        if (i == length) break;
         int from = f->first[i], near = f->first[i + 3] - from + f->taps <= 16;
         for (int j = i; j < i + 4; j++) {
             /* The bytes of two samples; where the top bit is set, a shuffle gives zero. */
@@ -169,18 +192,19 @@ __attribute__((target("avx2"))) static inline __m256i whole(__m256i high, __m256
 }
 
 /* Eight results at once. The samples of four mostly lie within sixteen, where a shuffle finds them.
- * `line` must be readable for sixteen samples from each of them; `into` takes f->length results.
- * `count` is that of the pairs, which a compiler that knows it unrolls. */
+ * `line` must be readable for sixteen samples from each of them; `into` takes f->length results, of
+ * which those from `begin` to `end` are made. `count` is that of the pairs, which a compiler that
+ * knows it unrolls. */
 __attribute__((target("avx2"), always_inline)) static inline void across_pairs(
     const uint8_t *restrict line, uint8_t *restrict into, const Filter *f, const Pairs *pairs,
-    int count) {
+    ptrdiff_t begin, ptrdiff_t end, int count) {
     const __m256i two = _mm256_set1_epi32(0x00020002);
     const __m256i gathered = _mm256_broadcastsi128_si256(
         _mm_setr_epi32((int)0x80018000, (int)0x80058004, (int)0x80098008, (int)0x800d800c));
     const int32_t *first = f->first, *shuffle = pairs->shuffle;
     const uint8_t *near = pairs->near;
     ptrdiff_t length = f->length;
-    for (ptrdiff_t i = 0; i < length; i += 8) {
+    for (ptrdiff_t i = begin; i < end; i += 8) {
         __m256i high = _mm256_setzero_si256(), low = _mm256_setzero_si256();
         const int32_t *highs = pairs->high + i, *lows = pairs->low + i;
         if (near[i / 8]) {
@@ -218,20 +242,10 @@ __attribute__((target("avx2"), always_inline)) static inline void across_pairs(
     }
 }
 
-__attribute__((target("avx2"))) static void across_avx2(const uint8_t *line, uint8_t *into,
-                                                         const Filter *f, const Pairs *pairs) {
-    switch (pairs->pairs) {
-    case 2: across_pairs(line, into, f, pairs, 2); break;
-    case 3: across_pairs(line, into, f, pairs, 3); break;
-    case 4: across_pairs(line, into, f, pairs, 4); break;
-    default: across_pairs(line, into, f, pairs, pairs->pairs);
-    }
-}
-
-/* Thirty-two results at once; the lines must be readable up to the next multiple of that. */
-__attribute__((target("avx2"))) static void down_avx2(const uint8_t *const *lines,
-                                                       const int32_t *of, int taps, uint8_t *into,
-                                                       int out) {
+/* Thirty-two results at once; the lines must be readable up to the next multiple of that. `taps` a
+ * compiler that knows it unrolls. */
+__attribute__((target("avx2"), always_inline)) static inline void down_pairs(
+    const uint8_t *const *lines, const int32_t *of, uint8_t *into, int out, int taps) {
     const __m256i zero = _mm256_setzero_si256();
     for (int i = 0; i < out; i += 32) {
         __m256i high[4] = {zero, zero, zero, zero}, low[4] = {zero, zero, zero, zero};
@@ -265,6 +279,47 @@ __attribute__((target("avx2"))) static void down_avx2(const uint8_t *const *line
             uint8_t rest[32];
             _mm256_storeu_si256((__m256i *)rest, bytes);
             memcpy(into + i, rest, (size_t)(out - i));
+        }
+    }
+}
+
+__attribute__((target("avx2"))) static void down_avx2(const uint8_t *const *lines,
+                                                      const int32_t *of, int taps, uint8_t *into,
+                                                      int out) {
+    if (taps == 1 && *of == 1 << PRECISION)
+        memcpy(into, *lines, (size_t)out);
+    else if (taps == 4)
+        down_pairs(lines, of, into, out, 4);
+    else
+        down_pairs(lines, of, into, out, taps);
+}
+
+/* The even results of a line are what that many lines would give of which each begins a sample
+ * later. */
+__attribute__((target("avx2"))) static void across_even(const uint8_t *line, uint8_t *into,
+                                                        const Filter *f, int begin, int end) {
+    const uint8_t *lines[5]; /* a filter that does not scale has no more taps */
+    int32_t of[5];
+    int taps = 0;
+    for (int k = 0; k < f->taps && k < 5; k++) {
+        int32_t weight = f->of[(size_t)k * f->length + begin];
+        if (!weight) continue;
+        lines[taps] = line + f->first[begin] + k;
+        of[taps++] = weight;
+    }
+    down_avx2(lines, of, taps, into + begin, end - begin);
+}
+
+__attribute__((target("avx2"))) static void across_avx2(const uint8_t *line, uint8_t *into,
+                                                        const Filter *f, const Pairs *pairs) {
+    if (pairs->left < pairs->right) across_even(line, into, f, pairs->left, pairs->right);
+    for (int side = 0; side < 2; side++) {
+        int begin = side ? pairs->right : 0, end = side ? f->length : pairs->left;
+        switch (pairs->pairs) {
+        case 2: across_pairs(line, into, f, pairs, begin, end, 2); break;
+        case 3: across_pairs(line, into, f, pairs, begin, end, 3); break;
+        case 4: across_pairs(line, into, f, pairs, begin, end, 4); break;
+        default: across_pairs(line, into, f, pairs, begin, end, pairs->pairs);
         }
     }
 }
@@ -306,7 +361,7 @@ int resample(const uint8_t *samples, ptrdiff_t line_size, int width, int height,
     /* The lines that the second pass still needs are kept in a ring. */
     ptrdiff_t stride = (out_width + 63) / 64 * 64;
     ring = malloc((size_t)down.taps * stride);
-    line = calloc((size_t)padded_width + across.taps + 16, 1);
+    line = calloc((size_t)padded_width + across.taps + 32, 1);
     lines = malloc((size_t)down.taps * sizeof(*lines));
     of = malloc((size_t)down.taps * sizeof(*of));
     if (!ring || !line || !lines || !of) goto end;
