@@ -1,16 +1,22 @@
-"""Rendering against FFmpeg at the same x264 settings, in pairs: A B A B, ratios of wall time.
+"""Exports of a server against FFmpeg at the same x264 settings, in pairs: A B A B, ratios.
 
-python3 tests/run.py tests/benchmarks --benchmarks -s
+Our time is what a user waits: from the submit over REST to the published file. FFmpeg's is that of
+its process. The server's workers have done an export before.
+
+python3 tests/run.py tests/benchmarks/test_render_speed.py --benchmarks -s
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from fractions import Fraction
 from math import ceil, sin
 from pathlib import Path
@@ -18,16 +24,17 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from support import clip_spec, export_here, ffmpeg, framing_spec
+from server_support import RunningServer
+from support import clip_spec, ffmpeg, framing_spec
 
 from jupyter_export.hardware.encoders import options
 from jupyter_export.media.effects import fonts
 from jupyter_export.media.effects.text import Block, Style
 from jupyter_export.spec import Quality
 
-pytestmark = pytest.mark.benchmark
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
-PAIRS = 3
+PAIRS = int(os.environ.get("PAIRS", "5"))
 SECONDS = int(os.environ.get("FILM_SECONDS", "60"))
 """Of film: what an export costs once, such as its plan, is to count as for users."""
 INPUTS = {
@@ -42,23 +49,55 @@ MOVIEPY = os.environ.get("MOVIEPY_PYTHON", "")
 """A Python that has MoviePy 2; in an environment of its own, since it pins Pillow."""
 
 
-class Stopwatch:
-    """Of wall time and of the processor time of this process or of those that it waited for."""
+class Exports:
+    """A server that exports a film again and again, and what it takes for that."""
 
-    def __init__(self, who: int) -> None:
-        self._who = who
+    def __init__(self, folder: Path, film: Path) -> None:
+        self._server = RunningServer(folder)
+        shutil.copy(film / "film.mp4", self._server.root)
+        self.stop = self._server.stop
+        self.make(clip_spec("film.mp4", "warm.mp4", 0, 4))
 
-    def __enter__(self) -> Stopwatch:
-        self.wall, self.busy = -time.perf_counter(), -self._used()
-        return self
+    def make(self, spec: dict[str, Any]) -> tuple[float, float]:
+        """Seconds of wall time, and of the processors of the server and of its workers."""
+        # The folder itself stays: workers are locked in with it.
+        for segment in (self._server.folder / "data" / "jupyter_export" / "segments").iterdir():
+            segment.unlink()
+        busy, begin = -self._busy(), datetime.now(UTC)
+        job = self._server.submit(spec)
+        while (job := self._server.job(job["id"]))["state"] != "completed":
+            assert job["error"] is None, job["error"]
+            time.sleep(0.5)  # to ask more often would keep the processors from the export
+        assert not job["segments"]["reused"]
+        end = datetime.fromisoformat(job["finished_at"])
+        return (end - begin).total_seconds(), busy + self._busy()
 
-    def __exit__(self, *_: object) -> None:
-        self.wall += time.perf_counter()
-        self.busy += self._used()
+    def _busy(self) -> float:
+        own = self._server.process.pid
+        seen = {int(p.name): p.joinpath("stat") for p in Path("/proc").glob("[0-9]*")}
+        spent = 0
+        for file in seen.values():
+            with contextlib.suppress(OSError):
+                name, fields = file.read_text().rpartition(")")[::2]
+                _, parent, *rest = fields.split()
+                if own in {int(parent), int(name.split()[0])}:
+                    spent += int(rest[9]) + int(rest[10])
+        return spent / os.sysconf("SC_CLK_TCK")
 
-    def _used(self) -> float:
-        used = resource.getrusage(self._who)
-        return used.ru_utime + used.ru_stime
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Iterator[Exports]:
+    made = Exports(tmp_path_factory.mktemp("exports") / "server", film)
+    yield made
+    made.stop()
+
+
+def by_ffmpeg(*arguments: Any) -> tuple[float, float]:
+    """Seconds of wall time and of the processors."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    ffmpeg(*arguments)
+    wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def same_settings(quality: str) -> list[str]:
@@ -83,7 +122,9 @@ def film(tmp_path_factory: pytest.TempPathFactory, media: Path) -> Path:
 
 @pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("kind", list(INPUTS))
-def test_wall_time_against_ffmpeg(kind: str, quality: str, film: Path, tmp_path: Path) -> None:
+def test_wall_time_against_ffmpeg(
+    kind: str, quality: str, film: Path, exports: Exports, tmp_path: Path
+) -> None:
     if kind == "clip":
         spec = clip_spec("film.mp4", "o.mp4", quality=quality, size=[1280, 720])
         graph = "scale=1280:720:flags=bicubic+accurate_rnd+full_chroma_int"
@@ -108,14 +149,11 @@ def test_wall_time_against_ffmpeg(kind: str, quality: str, film: Path, tmp_path:
     command = [*inputs, "-filter_complex", graph, *same_settings(quality)]
     ratios, ours, busy = [], [], []
     for n in range(PAIRS):
-        shutil.rmtree(tmp_path / "o", ignore_errors=True)
-        with Stopwatch(resource.RUSAGE_SELF) as own:
-            export_here(spec, film, tmp_path / "o")
-        with Stopwatch(resource.RUSAGE_CHILDREN) as theirs:
-            ffmpeg(*command, tmp_path / f"{n}.mp4")
-        ours.append(own.wall)
-        ratios.append(own.wall / theirs.wall)
-        busy.append(own.busy / theirs.busy)
+        wall, used = exports.make({**spec, "output": f"{n}.mp4"})
+        their_wall, theirs = by_ffmpeg(*command, tmp_path / f"{n}.mp4")
+        ours.append(wall)
+        ratios.append(wall / their_wall)
+        busy.append(used / theirs)
     print(
         f"{kind}, {quality}: {statistics.median(ours):.2f} s, "
         f"{statistics.median(ratios):.3f}× FFmpeg's wall time "
@@ -127,7 +165,9 @@ def test_wall_time_against_ffmpeg(kind: str, quality: str, film: Path, tmp_path:
 @pytest.mark.skipif(not MOVIEPY, reason="set MOVIEPY_PYTHON to a Python that has MoviePy 2")
 @pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("kind", ["framing and label", "label for a tenth"])
-def test_wall_time_against_moviepy(kind: str, quality: str, film: Path, tmp_path: Path) -> None:
+def test_wall_time_against_moviepy(
+    kind: str, quality: str, film: Path, exports: Exports, tmp_path: Path
+) -> None:
     framed = kind.startswith("framing")
     seconds = SECONDS if framed else SECONDS // 10
     label = {"type": "annotation", "kind": "text", "text": "Player 7", "size": 48}
@@ -141,10 +181,7 @@ def test_wall_time_against_moviepy(kind: str, quality: str, film: Path, tmp_path
     script = Path(__file__).with_name("moviepy_framing.py")
     ratios, ours = [], []
     for n in range(PAIRS):
-        shutil.rmtree(tmp_path / "o", ignore_errors=True)
-        start = time.perf_counter()
-        export_here(spec, film, tmp_path / "o")
-        ours.append(time.perf_counter() - start)
+        ours.append(exports.make({**spec, "output": f"m{n}.mp4"})[0])
         what = [MOVIEPY, script, film / "film.mp4", tmp_path / f"{n}.mp4"]
         how = [own["preset"], own["crf"], seconds, "framed" if framed else "whole"]
         done = subprocess.run(list(map(str, what + how)), capture_output=True, text=True)
