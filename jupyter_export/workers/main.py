@@ -38,17 +38,25 @@ from .jail import Jail, enter
 from .limits import (
     bind_to_parent,
     flush_c_streams,
+    keep_freed_memory,
     lift_memory_limit,
     limit_cpu,
     limit_files,
     limit_memory,
     lower_priority,
     resident_bytes,
+    return_freed_memory,
 )
 
 __all__ = ["main"]
 
 BEAT_SECONDS = 1.0
+
+REST_SECONDS = 5.0
+"""Without work for so long, a worker gives back the memory that it kept for the next segment."""
+
+MUCH_BYTES = 2**30
+"""A worker that holds more than that gives back at once what it does not use."""
 
 TaskTable = dict[str, Callable[[dict[str, Any], TaskContext], dict[str, Any]]]
 
@@ -138,8 +146,12 @@ class Worker:
         self._busy = None
         self._channel.send({"ready": {"pid": os.getpid(), "versions": _versions()}})
         while True:
-            request, context = self._requests.get()
-            self._work(tasks, request, context)
+            try:
+                work = self._requests.get(timeout=REST_SECONDS)
+            except queue.Empty:
+                return_freed_memory()
+                work = self._requests.get()
+            self._work(tasks, *work)
 
     def _work(self, tasks: TaskTable, request: dict[str, Any], context: TaskContext) -> None:
         run = request["run"]
@@ -159,6 +171,8 @@ class Worker:
         self._live.pop(run, None)
         # It may have asked for the GPUs that there are: no other answer is to be had then.
         torch = "torch" in sys.modules
+        if resident_bytes() > MUCH_BYTES:
+            return_freed_memory()
         self._channel.send({"id": run, "rss": resident_bytes(), "torch": torch, **answer})
 
     def _use(self, lease: str, device: str) -> None:
@@ -313,6 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Before the libraries are loaded: their threads inherit all of this.
     lower_priority(options.niceness, options.scheduling)
     limit_memory(options.memory)
+    keep_freed_memory()
     limit_files(options.file_size)
     if options.jail is not None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -400,3 +401,19 @@ async def test_what_ffmpeg_says_about_a_damaged_file_is_in_the_jobs_log(tmp_path
     finally:
         await pool.close()
     assert "[mov,mp4" in log.read_text()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's memory can be kept")
+async def test_freed_memory_is_kept_for_the_next_task_and_given_back_at_rest(
+    pool: LocalPool,
+) -> None:
+    await pool.run(Task(name="echo", params={}), ignore)
+    [before] = pool.memory()
+    await pool.run(Task(name="paint", params={}), ignore)
+    [kept] = pool.memory()
+    assert kept - before > 250 * 2**20
+    deadline = time.monotonic() + 30
+    while pool.memory()[0] - before > 50 * 2**20:
+        assert time.monotonic() < deadline, pool.memory()
+        await asyncio.sleep(0.1)
+    assert (await pool.run(Task(name="echo", params={"still": 1}), ignore))["got"] == {"still": 1}

@@ -138,6 +138,12 @@ def _wait_for_file(path: str | None) -> None:
         time.sleep(0.01)
 
 
+def paint(params: Params, context: TaskContext) -> Params:
+    """Makes pictures, a hundred at once, and frees them."""
+    pictures = [b"x" * (3 * 2**20) for _ in range(100)]
+    return {"pictures": len(pictures)}
+
+
 TASKS = {
     function.__name__: function
     for function in (
@@ -159,5 +165,6 @@ TASKS = {
         stop_itself,
         chatter,
         look_around,
+        paint,
     )
 }
