@@ -74,10 +74,8 @@ class Exports:
         return (end - begin).total_seconds(), (end - start).total_seconds(), busy + self._busy()
 
     def _busy(self) -> float:
-        own = self._server.process.pid
-        seen = {int(p.name): p.joinpath("stat") for p in Path("/proc").glob("[0-9]*")}
-        spent = 0
-        for file in seen.values():
+        own, spent = self._server.process.pid, 0
+        for file in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 name, fields = file.read_text().rpartition(")")[::2]
                 _, parent, *rest = fields.split()
